@@ -1,2 +1,100 @@
-//! Placeholder.
-fn main() {}
+//! Chores of this repository, in Rust so that a fresh machine needs nothing but cargo.
+//!
+//! `cargo xtask demo` shows Gantry at work; `cargo xtask test` runs every test; the others are their parts.
+
+mod run;
+mod wasm;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::run::{binary, cargo, workspace};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, tests and shows Gantry; brings the wasm toolchain when it is missing")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build everything and run the demo: a node, a filter, and the filter replaced while it serves
+    Demo {
+        /// Passed on to `gantry demo`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Run every test of the workspace and of the shipped plugins
+    Test,
+    /// Build the shipped plugins into target/plugins
+    Plugins,
+    /// Run the official Java, Go and Rust clients against a node started for it
+    Interop {
+        /// Passed on to host/testkit/interop/run.sh, for example --quick or --only java
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Kill a node under traffic, restart it, and compare with what it had acknowledged
+    Crash {
+        /// Passed on, for example --rounds 200
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Replace a bound filter under load and audit every message against the version that judged it
+    Swap {
+        /// Passed on, for example --reloads 200 --rate 20000
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Send bad input to every listener of a node and see that honest clients do not notice
+    Abuse {
+        /// Passed on, for example --connections 10000
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
+        Task::Demo { arguments } => {
+            wasm::build_plugins()?;
+            let gantry = binary("gantry", "gantry")?;
+            run::command(gantry).arg("demo").arg("--plugin-dir").arg(wasm::plugin_dir()?).args(arguments).run()
+        }
+        Task::Test => {
+            // Tests load real plugins, and tests of the command line start the real binary.
+            wasm::build_plugins()?;
+            cargo(["test", "--workspace", "--no-fail-fast"]).run()?;
+            cargo(["test", "--package", "gantry-store", "--features", "planted-bugs", "--test", "planted"]).run()?;
+            cargo(["test", "--workspace", "--no-fail-fast", "--manifest-path", "plugins/Cargo.toml"]).run()
+        }
+        Task::Plugins => wasm::build_plugins(),
+        Task::Interop { arguments } => with_node("interop", arguments),
+        Task::Crash { arguments } => with_node("crash", arguments),
+        Task::Swap { arguments } => {
+            wasm::build_plugins()?;
+            with_node("swap", arguments)
+        }
+        Task::Abuse { arguments } => with_node("abuse", arguments),
+    }
+}
+
+/// Runs one of the testkit's programs, which start the nodes they need from the release binary.
+fn with_node(program: &str, arguments: Vec<String>) -> Result<()> {
+    let gantry = binary("gantry", "gantry")?;
+    let testkit = binary("gantry-testkit", program)?;
+    run::command(testkit).env("GANTRY_BIN", gantry).args(arguments).current_dir(workspace()).run()
+}

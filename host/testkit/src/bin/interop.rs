@@ -1,0 +1,25 @@
+//! Starts a node and runs the official clients against it.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Context, Result, bail};
+use gantry_testkit::node::{Node, NodeOptions};
+
+fn main() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let node = Node::start(&NodeOptions { data: folder.path().join("data"), ..NodeOptions::default() })?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop/run.sh");
+    let status = Command::new(&script)
+        .args(["--namesrv", &node.name_server.to_string()])
+        .args(std::env::args().skip(1))
+        .status()
+        .with_context(|| format!("could not start {}", script.display()))?;
+    if !status.success() {
+        bail!("official clients: {status}");
+    }
+    let end = node.terminate()?;
+    if !end.success() {
+        bail!("the node did not drain cleanly: {end}");
+    }
+    Ok(())
+}
