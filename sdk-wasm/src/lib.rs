@@ -1,1 +1,73 @@
-//! Placeholder.
+//! Write Gantry plugins in Rust: say which columns of a message you read, decide, compile with
+//! plain `cargo build --target wasm32-unknown-unknown --release`.
+//!
+//! ```
+//! use gantry_plugin_sdk::prelude::*;
+//!
+//! #[derive(Columns)]
+//! struct Order<'m> {
+//!     region: Option<&'m str>, // the property "region"
+//!     amount: Option<i64>,     // the property "amount", read as a number by the broker
+//! }
+//!
+//! struct EuOrders {
+//!     region: String,
+//!     above: i64,
+//! }
+//!
+//! #[filter]
+//! impl Filter for EuOrders {
+//!     type Row<'m> = Order<'m>;
+//!
+//!     fn open(subscription: &Subscription) -> Result<Self, String> {
+//!         subscription.expect_only(&["region", "above"])?;
+//!         let above = subscription.parse("above")?.unwrap_or(0);
+//!         Ok(EuOrders { region: subscription.require("region")?.to_owned(), above })
+//!     }
+//!
+//!     fn keep(&self, order: &Order<'_>) -> bool {
+//!         order.region == Some(&self.region) && order.amount.is_some_and(|amount| amount > self.above)
+//!     }
+//! }
+//! # let host = gantry_plugin_sdk::testing::TestHost::new().param("region", "eu").open::<EuOrders>().unwrap();
+//! # use gantry_plugin_sdk::testing::TestMessage;
+//! # assert!(host.keeps(TestMessage::new().property("region", "eu").property("amount", "7")));
+//! # assert!(!host.keeps(TestMessage::new().property("region", "us").property("amount", "7")));
+//! ```
+//!
+//! The same code runs natively in `cargo test` against [`testing::TestHost`]. The contract itself is `wit/plugin.wit`; this
+//! crate only makes it pleasant. It holds no policy: what happens to an undecided message is the broker's matter.
+
+#![warn(missing_docs)]
+
+mod column;
+mod export;
+mod filter;
+pub mod host;
+mod message;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+
+pub use column::{Cells, Column, Columns, Field, Shape, Source, SystemField};
+pub use filter::{Filter, Subscription, Verdict};
+pub use gantry_plugin_macros::{Columns, filter};
+pub use message::Message;
+
+/// What a plugin's file begins with.
+pub mod prelude {
+    pub use crate::{Cells, Column, Columns, Filter, Message, Shape, Source, Subscription, SystemField, Verdict, filter, host};
+}
+
+/// The contract's types as generated from the WIT, and what the macros expand to. Not part of the SDK's promise.
+#[doc(hidden)]
+#[allow(missing_docs)]
+pub mod bindings {
+    pub use crate::export::{Exported, Identity};
+
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "message-filter",
+        pub_export_macro: true,
+        default_bindings_module: "gantry_plugin_sdk::bindings",
+    });
+}
