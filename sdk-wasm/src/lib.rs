@@ -55,7 +55,9 @@ pub use message::Message;
 
 /// What a plugin's file begins with.
 pub mod prelude {
-    pub use crate::{Cells, Column, Columns, Filter, Message, Shape, Source, Subscription, SystemField, Verdict, filter, host};
+    pub use crate::{
+        Cells, Column, Columns, Filter, Message, Shape, Source, Subscription, SystemField, Verdict, filter, host,
+    };
 }
 
 /// The contract's types as generated from the WIT, and what the macros expand to. Not part of the SDK's promise.

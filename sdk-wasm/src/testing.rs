@@ -85,7 +85,8 @@ impl<F: Filter> TestPlugin<F> {
         TEST.with_borrow_mut(|test| test.batch = messages.to_vec());
         let columns: Vec<wit::Column> = self.plan.columns.iter().map(|request| column(request, messages)).collect();
         let judge_one = |(index, message): (usize, &TestMessage)| {
-            let shown = self.plan.tags.is_empty() || message.tag.as_ref().is_some_and(|tag| self.plan.tags.contains(tag));
+            let shown =
+                self.plan.tags.is_empty() || message.tag.as_ref().is_some_and(|tag| self.plan.tags.contains(tag));
             if shown { self.filter.keep(&F::Row::read(&columns, index)) } else { Verdict::Skip }
         };
         messages.iter().enumerate().map(judge_one).collect()

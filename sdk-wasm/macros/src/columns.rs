@@ -25,7 +25,9 @@ pub(crate) fn expand(item: &DeriveInput) -> Result<TokenStream> {
     let lifetime = match item.generics.params.iter().collect::<Vec<_>>()[..] {
         [] => None,
         [GenericParam::Lifetime(lifetime)] => Some(&lifetime.lifetime),
-        _ => return Err(Error::new(item.generics.span(), "a row has at most one parameter, the lifetime of the batch")),
+        _ => {
+            return Err(Error::new(item.generics.span(), "a row has at most one parameter, the lifetime of the batch"));
+        }
     };
     let name = &item.ident;
     let row = lifetime.map(|lifetime| quote!(<#lifetime>));

@@ -1,0 +1,2 @@
+//! Filter cost.
+fn main() {}

@@ -1,0 +1,95 @@
+//! One configured plugin: the version that serves, and what became of the ones that were to.
+
+use std::{path::PathBuf, sync::Arc};
+
+use arc_swap::ArcSwapOption;
+use gantry_base::{clock::Clock, metric::Counter};
+use parking_lot::Mutex;
+
+use crate::{guest::Shared, refusal::Refusal, spec::World, version::Version};
+
+/// Lives from its first appearance in the configuration until it is taken out.
+pub(crate) struct Plugin {
+    name: Arc<str>,
+    current: ArcSwapOption<Version>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) swaps: Counter,
+    pub(crate) refusals: Counter,
+    report: Mutex<Report>,
+}
+
+/// What reports say besides the version itself.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Report {
+    pub(crate) file: PathBuf,
+    pub(crate) world: World,
+    pub(crate) loaded_ms: Option<u64>,
+    /// The latest refusal, unless a load succeeded since.
+    pub(crate) refusal: Option<String>,
+    /// What is odd about the file although nothing was refused.
+    pub(crate) note: Option<String>,
+}
+
+impl Plugin {
+    pub(crate) fn new(name: &str) -> Self {
+        let name: Arc<str> = name.into();
+        Plugin {
+            shared: Arc::new(Shared::new(name.clone())),
+            name,
+            current: ArcSwapOption::empty(),
+            swaps: Counter::default(),
+            refusals: Counter::default(),
+            report: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        self.name.clone()
+    }
+
+    /// The version that serves.
+    pub(crate) fn current(&self) -> Option<Arc<Version>> {
+        self.current.load_full()
+    }
+
+    /// Puts a version in service; the former one is handed back, because dropping it may take a while.
+    pub(crate) fn swap(&self, version: Option<Arc<Version>>) -> Option<Arc<Version>> {
+        if version.is_some() {
+            self.swaps.add(1);
+            let mut report = self.report.lock();
+            report.loaded_ms = Some(Clock::system().now_ms());
+            report.refusal = None;
+        }
+        self.current.swap(version)
+    }
+
+    pub(crate) fn refuse(&self, refusal: &Refusal) {
+        self.refusals.add(1);
+        self.report.lock().refusal = Some(refusal.to_string());
+    }
+
+    pub(crate) fn forgive(&self) {
+        self.report.lock().refusal = None;
+    }
+
+    pub(crate) fn last_refusal(&self) -> Option<String> {
+        self.report.lock().refusal.clone()
+    }
+
+    pub(crate) fn note(&self, note: Option<String>) {
+        self.report.lock().note = note;
+    }
+
+    pub(crate) fn set_source(&self, file: PathBuf, world: World) {
+        let mut report = self.report.lock();
+        (report.file, report.world) = (file, world);
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        self.report.lock().clone()
+    }
+}
