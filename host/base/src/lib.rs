@@ -4,6 +4,7 @@
 //!
 //! It knows nothing of messages, sockets or runtimes.
 
+pub mod access;
 pub mod clock;
 pub mod disk;
 pub mod durable;
