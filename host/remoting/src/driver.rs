@@ -1,0 +1,392 @@
+//! One connection, driven by one task: read, serve, write, wait.
+
+mod clock;
+mod inbound;
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use gantry_protocol::frame::{Frame, FrameError};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    sync::futures::OwnedNotified,
+    time::Instant,
+};
+
+use crate::{
+    BATCH_MAX, Limits, Metrics, Peer, Replies, Service,
+    budget::Budget,
+    buffers::BUFFER_BYTES,
+    driver::{
+        clock::{Clock, Held},
+        inbound::Inbound,
+    },
+};
+
+/// Reads served in one turn before other connections of the worker get theirs.
+const READS_PER_TURN: usize = 8;
+
+/// What the connections of one server share.
+pub(crate) struct Shared {
+    pub(crate) limits: Limits,
+    pub(crate) budget: Budget,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Shared {
+    pub(crate) fn new(limits: Limits) -> Arc<Self> {
+        let budget = Budget::new(limits.in_flight_bytes_max);
+        Arc::new(Shared { limits, budget, metrics: Arc::default() })
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The peer closed, or half-closed: like RocketMQ's, both mean that it is gone.
+    PeerClosed,
+    /// [`Peer::close`].
+    Closed,
+    /// Everything in flight was answered and we are stopping.
+    Drained,
+    /// Nothing happened for too long.
+    Idle,
+    /// The peer does not take its replies.
+    Stalled { unsent: usize },
+    /// A frame was started and not completed in time.
+    SlowFrame { bytes: usize },
+    /// The bytes are not frames.
+    Malformed(FrameError),
+    /// A TLS client on a plain port.
+    Tls,
+    /// The service panicked.
+    Panicked,
+    /// The socket failed.
+    Io(io::Error),
+}
+
+/// A session that is closed exactly once, even when the service panics or the runtime stops.
+struct Open<S: Service> {
+    service: Arc<S>,
+    session: Option<S::Session>,
+}
+
+impl<S: Service> Drop for Open<S> {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.service.close(session);
+        }
+    }
+}
+
+/// The state of one connection. Fields are dropped in this order: answers in flight go before the session they may use.
+pub(crate) struct Driver<IO, S: Service> {
+    io: IO,
+    replies: Replies,
+    open: Open<S>,
+    inbound: Inbound,
+    /// Whether the read buffer holds frames that the limits do not let in yet.
+    held_back: bool,
+    clock: Clock,
+    freed: Option<Pin<Box<OwnedNotified>>>,
+    peer: Peer,
+    shared: Arc<Shared>,
+    accounts: Accounts,
+}
+
+/// What this connection added to the shared gauges, so that it can be taken out again.
+#[derive(Default)]
+struct Accounts {
+    bytes: usize,
+    in_flight: usize,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Driver<IO, S> {
+    pub(crate) fn new(io: IO, peer: Peer, service: Arc<S>, shared: Arc<Shared>) -> Self {
+        let session = Some(service.open(&peer));
+        Driver {
+            io,
+            replies: Replies::new(),
+            open: Open { service, session },
+            inbound: Inbound::default(),
+            held_back: false,
+            clock: Clock::new(Instant::now(), &shared.limits),
+            freed: None,
+            peer,
+            shared,
+            accounts: Accounts::default(),
+        }
+    }
+
+    /// Runs the connection to its end.
+    pub(crate) async fn run(mut self) -> End {
+        let end = std::future::poll_fn(|context| {
+            catch_unwind(AssertUnwindSafe(|| self.poll_turn(context))).unwrap_or(Poll::Ready(End::Panicked))
+        })
+        .await;
+        self.peer.ended();
+        if matches!(end, End::Drained) {
+            linger(&mut self.io).await;
+        }
+        end
+    }
+
+    /// One turn: everything that can be done without waiting, within the connection's share of the worker.
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        let now = Instant::now();
+        self.peer.register(context);
+        for _ in 0..READS_PER_TURN {
+            match self.poll_step(context, now) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(end)) => return Poll::Ready(end),
+                Poll::Pending => {
+                    self.rest();
+                    let held =
+                        Held { frame_bytes: self.inbound.bytes().len(), unsent_bytes: self.replies.unsent.len() };
+                    return self.clock.poll_expired(context, now, &held, &self.shared.limits, &self.shared.budget);
+                }
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Serves what is buffered, writes what is ready, reads once. `Ready(Ok)`: there may be more to do.
+    fn poll_step(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<Result<(), End>> {
+        if self.peer.is_closed() {
+            return Poll::Ready(Err(End::Closed));
+        }
+        self.fetch_pushes();
+        self.replies.collect_ready(context);
+        let served = self.serve_buffered(now);
+        self.replies.collect_ready(context);
+        let written = self.flush(context, now);
+        self.account();
+        if let Err(end) = served {
+            return Poll::Ready(Err(end));
+        }
+        if let Poll::Ready(Err(error)) = written {
+            return Poll::Ready(Err(End::Io(error)));
+        }
+        if self.peer.is_draining() {
+            return self.poll_drained();
+        }
+        if self.requests_allowed() == 0 {
+            return Poll::Pending;
+        }
+        if self.held_back || (written.is_ready() && self.peer.has_mail()) {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.poll_budget(context));
+        let room = self.inbound.room(self.shared.limits.frame_bytes_max);
+        match ready!(pin!(self.io.read_buf(room)).poll(context)) {
+            Ok(0) => Poll::Ready(Err(End::PeerClosed)),
+            Ok(count) => {
+                self.shared.metrics.read_bytes.add(count as u64);
+                self.clock.read(now);
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => Poll::Ready(Err(End::Io(error))),
+        }
+    }
+
+    /// How many requests the limits let in now.
+    fn requests_allowed(&self) -> usize {
+        let limits = &self.shared.limits;
+        if self.replies.unsent.len() >= limits.reply_buffer_bytes_max || self.peer.is_draining() {
+            return 0;
+        }
+        limits.in_flight_requests_max.saturating_sub(self.replies.in_flight())
+    }
+
+    /// Hands complete frames of the read buffer to the service, batch by batch, as far as the limits allow.
+    fn serve_buffered(&mut self, now: Instant) -> Result<(), End> {
+        let frame_bytes_max = self.shared.limits.frame_bytes_max;
+        let mut consumed = 0;
+        self.held_back = false;
+        loop {
+            let allowed = self.requests_allowed().min(BATCH_MAX);
+            if allowed == 0 {
+                self.held_back = !self.inbound.is_empty();
+                self.clock.frame_closed();
+                return Ok(());
+            }
+            let bytes = self.inbound.bytes();
+            let mut requests: Vec<Frame<'_>> = Vec::new();
+            let mut at = 0;
+            let mut malformed = None;
+            while requests.len() < allowed {
+                match Frame::parse(&bytes[at..], frame_bytes_max) {
+                    Ok(Some((frame, len))) => {
+                        if frame.header.is_response() {
+                            self.peer.answer(frame.header.opaque, &bytes[at..at + len], frame_bytes_max);
+                        } else {
+                            requests.push(frame);
+                        }
+                        at += len;
+                    }
+                    Ok(None) => break,
+                    Err(_) if bytes[at] == 0x16 => {
+                        malformed = Some(End::Tls);
+                        break;
+                    }
+                    Err(error) => {
+                        malformed = Some(End::Malformed(error));
+                        break;
+                    }
+                }
+            }
+            if !requests.is_empty() {
+                self.shared.metrics.requests.add(requests.len() as u64);
+                if let Some(session) = &mut self.open.session {
+                    self.open.service.serve(session, &requests, &mut self.replies);
+                }
+            }
+            drop(requests);
+            self.inbound.consume(at);
+            consumed += at;
+            if let Some(end) = malformed {
+                return Err(end);
+            }
+            if at == 0 {
+                break;
+            }
+        }
+        if self.inbound.is_empty() {
+            self.clock.frame_closed();
+        } else {
+            self.clock.frame_open(now, consumed > 0);
+        }
+        Ok(())
+    }
+
+    /// Moves pushed frames to the send buffer, unless the peer is behind: then they stay where their own limit counts.
+    fn fetch_pushes(&mut self) {
+        if self.replies.unsent.len() < self.shared.limits.reply_buffer_bytes_max
+            && let Some(frames) = self.peer.fetch()
+        {
+            self.replies.append(frames);
+        }
+    }
+
+    /// Writes until everything is written or the socket is full.
+    fn flush(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
+        while !self.replies.unsent.is_empty() {
+            let count = ready!(Pin::new(&mut self.io).poll_write(context, &self.replies.unsent))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.replies.sent(count);
+            self.shared.metrics.written_bytes.add(count as u64);
+            self.clock.wrote(now);
+        }
+        self.clock.nothing_unsent(now);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready unless this connection holds more than its own share while the shared budget is spent.
+    fn poll_budget(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let beyond = self.accounts.bytes > 0 || self.inbound.bytes().len() >= BUFFER_BYTES;
+        while beyond && self.shared.budget.is_spent() {
+            let budget = &self.shared.budget;
+            let freed = self.freed.get_or_insert_with(|| Box::pin(budget.freed()));
+            // Asked again after the future was made, so that no wake-up falls in between.
+            if budget.is_spent() {
+                ready!(freed.as_mut().poll(context));
+            }
+            self.freed = None;
+        }
+        self.freed = None;
+        Poll::Ready(())
+    }
+
+    fn poll_drained(&self) -> Poll<Result<(), End>> {
+        let done = self.replies.in_flight() == 0 && self.replies.unsent.is_empty() && !self.peer.has_mail();
+        if done { Poll::Ready(Err(End::Drained)) } else { Poll::Pending }
+    }
+
+    /// Before waiting: give back the memory that is not needed.
+    fn rest(&mut self) {
+        self.replies.rest();
+        self.inbound.rest();
+        self.account();
+    }
+
+    fn account(&mut self) {
+        let over = |held: usize| held.saturating_sub(BUFFER_BYTES);
+        let bytes = over(self.inbound.capacity()) + over(self.replies.unsent.len());
+        let in_flight = self.replies.in_flight();
+        if bytes != self.accounts.bytes {
+            self.shared.budget.charge(self.accounts.bytes, bytes);
+        }
+        if in_flight != self.accounts.in_flight {
+            self.shared.metrics.in_flight_requests.add(in_flight as i64 - self.accounts.in_flight as i64);
+        }
+        self.accounts = Accounts { bytes, in_flight };
+    }
+}
+
+impl<IO, S: Service> Drop for Driver<IO, S> {
+    fn drop(&mut self) {
+        self.peer.ended();
+        self.shared.budget.charge(self.accounts.bytes, 0);
+        self.shared.metrics.in_flight_requests.add(-(self.accounts.in_flight as i64));
+    }
+}
+
+/// Closes so that the last replies arrive: closing a socket with unread bytes resets it, and a reset discards at the
+/// peer what it has not read yet. So say that nothing more comes, and read on for a moment.
+async fn linger<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut IO) {
+    use tokio::io::AsyncWriteExt;
+    const LINGER: std::time::Duration = std::time::Duration::from_millis(500);
+    let discard = async {
+        io.shutdown().await?;
+        let mut waste = [0; 4096];
+        while io.read(&mut waste).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // The connection is over either way.
+    drop(tokio::time::timeout(LINGER, discard).await);
+}
+
+impl End {
+    /// Counts and says why the connection ended.
+    pub(crate) fn report(&self, peer: &Peer, metrics: &Metrics) {
+        let address = peer.address();
+        match self {
+            End::PeerClosed | End::Closed | End::Drained => {
+                tracing::trace!(peer = %address, "connection ended: {self:?}")
+            }
+            End::Io(error) => tracing::debug!(peer = %address, "connection failed: {error}"),
+            End::Idle => {
+                metrics.idle.add(1);
+                tracing::debug!(peer = %address, "connection closed: nothing was read or written for the idle timeout");
+            }
+            End::Stalled { unsent } => {
+                metrics.slow.add(1);
+                tracing::info!(peer = %address, "connection closed: the peer takes no replies, {unsent} bytes were waiting");
+            }
+            End::SlowFrame { bytes } => {
+                metrics.slow.add(1);
+                tracing::info!(peer = %address, "connection closed: a frame was not completed in time, {bytes} bytes of it came");
+            }
+            End::Malformed(error) => {
+                metrics.malformed.add(1);
+                tracing::debug!(peer = %address, "connection closed: {error}");
+            }
+            End::Tls => {
+                metrics.malformed.add(1);
+                tracing::info!(peer = %address, "connection closed: the client speaks TLS, which is not built yet; turn TLS off in the client");
+            }
+            End::Panicked => {
+                metrics.panicked.add(1);
+                tracing::error!(peer = %address, "connection closed: serving it panicked; this is a bug, other connections go on");
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What a server does with requests.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::{Buf, BytesMut};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use gantry_protocol::frame::Frame;
+
+use crate::{Peer, buffers};
+
+/// Most requests that are handed to a service at once.
+pub const BATCH_MAX: usize = 256;
+
+/// The meaning of requests. One value serves every connection; what belongs to one connection is its session.
+pub trait Service: Send + Sync + 'static {
+    /// State of one connection.
+    type Session: Send + 'static;
+
+    /// A connection opened.
+    fn open(&self, peer: &Peer) -> Self::Session;
+
+    /// All complete request frames that one read yielded (1 to [`BATCH_MAX`]), in order, borrowed from the read buffer.
+    ///
+    /// Runs on a worker of the runtime and must not block: what has to wait goes to [`Replies::later`]. A request that
+    /// is not one-way must be answered, else its client gives the connection up. A panic closes this connection only.
+    fn serve(&self, session: &mut Self::Session, requests: &[Frame<'_>], replies: &mut Replies);
+
+    /// The connection ended, for whatever reason; every session that was opened is closed exactly once. Answers of
+    /// [`Replies::later`] that were not ready were dropped before.
+    fn close(&self, session: Self::Session);
+}
+
+/// Where a service puts its answers: some at once, some when they are ready.
+pub struct Replies {
+    /// Bytes not yet sent; new ones are appended behind them.
+    pub(crate) unsent: BytesMut,
+    later: FuturesUnordered<Later>,
+    in_flight: usize,
+}
+
+impl Replies {
+    pub(crate) fn new() -> Self {
+        Replies { unsent: BytesMut::new(), later: FuturesUnordered::new(), in_flight: 0 }
+    }
+
+    /// The send buffer: append whole reply frames; they are sent in this order. What it already holds is on its way.
+    pub fn now(&mut self) -> &mut BytesMut {
+        if self.unsent.capacity() == 0 {
+            self.unsent = buffers::lend();
+        }
+        &mut self.unsent
+    }
+
+    /// Sends the frames (one or many, or none) of `reply` when it is ready. `requests` count as in flight until then. The
+    /// future is polled by the connection's own task and dropped when the connection ends.
+    pub fn later(&mut self, requests: usize, reply: impl Future<Output = BytesMut> + Send + 'static) {
+        self.in_flight += requests;
+        self.later.push(Later { requests, reply: Box::pin(reply) });
+    }
+
+    /// Requests whose answer is not ready.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Moves every answer that is ready to the send buffer.
+    pub(crate) fn collect_ready(&mut self, context: &mut Context<'_>) {
+        while !self.later.is_empty() {
+            let Poll::Ready(Some((requests, frames))) = self.later.poll_next_unpin(context) else { return };
+            self.in_flight -= requests;
+            self.append(frames);
+        }
+    }
+
+    /// Appends whole frames, without copying them when nothing else waits.
+    pub(crate) fn append(&mut self, frames: BytesMut) {
+        if self.unsent.is_empty() {
+            buffers::give_back(std::mem::replace(&mut self.unsent, frames));
+        } else {
+            self.unsent.extend_from_slice(&frames);
+        }
+    }
+
+    /// The first `count` unsent bytes were written.
+    pub(crate) fn sent(&mut self, count: usize) {
+        self.unsent.advance(count);
+    }
+
+    /// Releases the send buffer when it is empty.
+    pub(crate) fn rest(&mut self) {
+        if self.unsent.is_empty() && self.unsent.capacity() > 0 {
+            buffers::give_back(std::mem::take(&mut self.unsent));
+        }
+    }
+}
+
+struct Later {
+    requests: usize,
+    reply: Pin<Box<dyn Future<Output = BytesMut> + Send>>,
+}
+
+impl Future for Later {
+    type Output = (usize, BytesMut);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let requests = self.requests;
+        self.reply.as_mut().poll(context).map(|frames| (requests, frames))
+    }
+}
