@@ -1,0 +1,103 @@
+//! The three threads of a store: flusher, dispatcher and keeper.
+//!
+//! Each follows a watermark at its own pace. All end when `appended` or `visible` closes: at shutdown, or after a failure.
+
+use std::{
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crate::{dispatch::DispatchError, inner::Inner, options::Flush};
+
+/// How long a thread waits for its watermark before it looks around; nothing depends on it.
+const IDLE: Duration = Duration::from_secs(3600);
+/// Consume queues without space are tried again this often.
+const FULL_RETRY: Duration = Duration::from_millis(200);
+
+pub(crate) fn start(inner: &Arc<Inner>) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let spawn = |name: &str, run: fn(&Inner)| {
+        let inner = inner.clone();
+        std::thread::Builder::new().name(format!("store-{name}")).spawn(move || run(&inner))
+    };
+    Ok(vec![spawn("flush", flush)?, spawn("dispatch", dispatch)?, spawn("keep", keep)?])
+}
+
+fn flush(inner: &Inner) {
+    let marks = &inner.marks;
+    loop {
+        let waited = match inner.options.flush {
+            Flush::Sync => marks.appended.wait_blocking(marks.flushed.get() + 1, IDLE),
+            Flush::Async { interval_ms } => {
+                let much = marks.flushed.get() + inner.options.async_dirty_max_bytes;
+                marks.appended.wait_blocking(much, Duration::from_millis(interval_ms))
+            }
+        };
+        if waited.is_err() || inner.flush().is_err() {
+            return;
+        }
+    }
+}
+
+fn dispatch(inner: &Inner) {
+    let mut full_since: Option<Instant> = None;
+    loop {
+        match inner.dispatch() {
+            Ok(true) => {
+                if let Some(since) = full_since.take() {
+                    tracing::info!(waited_ms = since.elapsed().as_millis() as u64, "consume queues have space again");
+                }
+            }
+            Ok(false) => {
+                let next = inner.marks.dispatched.get() + 1;
+                if inner.marks.visible.wait_blocking(next, IDLE).is_err() {
+                    return;
+                }
+            }
+            Err(error @ DispatchError::Full(_)) => {
+                if full_since.is_none() {
+                    tracing::error!(%error, "messages stay undelivered until there is space; none is lost");
+                    full_since = Some(Instant::now());
+                }
+                // Waits for nothing but the end of the store.
+                if inner.marks.visible.wait_blocking(u64::MAX, FULL_RETRY).is_err() {
+                    return;
+                }
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+fn keep(inner: &Inner) {
+    let options = &inner.options;
+    let interval = Duration::from_millis(options.checkpoint_interval_ms.max(1));
+    let mut last_checkpoint = Instant::now();
+    let mut checkpointed = inner.marks.dispatched.get();
+    let mut full = false;
+    loop {
+        match inner.prepare_ahead() {
+            Ok(()) => full = false,
+            // Appends say so themselves when it comes to that.
+            Err(error) if !full => {
+                full = true;
+                tracing::warn!(%error, "no space can be reserved ahead of the log");
+            }
+            Err(_) => {}
+        }
+        let position = inner.marks.appended.get();
+        let step = (options.allocate_ahead_bytes / 4).max(1);
+        if inner.marks.appended.wait_blocking(position + step, interval).is_err() {
+            return;
+        }
+        let dispatched = inner.marks.dispatched.get();
+        let due = last_checkpoint.elapsed() >= interval || dispatched - checkpointed >= options.checkpoint_bytes;
+        if due && dispatched > checkpointed {
+            if inner.checkpoint().is_err() {
+                return;
+            }
+            last_checkpoint = Instant::now();
+            checkpointed = dispatched;
+        }
+    }
+}

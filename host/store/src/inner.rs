@@ -1,0 +1,176 @@
+//! What the threads of a store share, and the steps that they take.
+
+use std::{collections::BTreeSet, io, path::PathBuf, sync::Arc, time::Instant};
+
+use gantry_base::{disk::Disk, watermark::Watermark};
+use parking_lot::Mutex;
+
+use crate::{
+    checkpoint::{Checkpoints, Mark, RocketMark},
+    dispatch::{DispatchError, Dispatcher},
+    error::{DiskError, While},
+    health::Pulse,
+    log::{Log, tail::Appender},
+    metrics::StoreMetrics,
+    options::{Options, PlantedBug},
+    queues::Queues,
+    tombstone::Tombstones,
+};
+
+/// Lock order: `checkpoints`, `dispatcher`, the tail inside `appender`, then any lock of the log or a queue.
+pub(crate) struct Inner {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) dir: PathBuf,
+    pub(crate) options: Options,
+    pub(crate) log: Log,
+    pub(crate) appender: Appender,
+    pub(crate) queues: Queues,
+    pub(crate) tombstones: Tombstones,
+    pub(crate) dispatcher: Mutex<Dispatcher>,
+    pub(crate) checkpoints: Mutex<CheckpointState>,
+    /// One flush at a time.
+    pub(crate) flushing: Mutex<()>,
+    pub(crate) pulse: Pulse,
+    pub(crate) marks: Marks,
+    pub(crate) metrics: Arc<StoreMetrics>,
+    /// The directory's lock; dropped when the store is closed.
+    pub(crate) lock: Mutex<Option<Box<dyn Send + Sync>>>,
+}
+
+/// Positions in the log, in bytes. `dispatched <= visible`, and both other ones are at most `appended`.
+#[derive(Clone)]
+pub(crate) struct Marks {
+    pub(crate) appended: Watermark,
+    pub(crate) flushed: Watermark,
+    /// Dispatch never passes it: `flushed` with synchronous flush, else `appended`.
+    pub(crate) visible: Watermark,
+    pub(crate) dispatched: Watermark,
+}
+
+pub(crate) struct CheckpointState {
+    pub(crate) files: Checkpoints,
+    pub(crate) mark: Mark,
+}
+
+impl Inner {
+    /// Makes durable what is appended by now. `false` when there is nothing to do.
+    pub(crate) fn flush(&self) -> Result<bool, DiskError> {
+        let _one = self.flushing.lock();
+        let (from, to) = (self.marks.flushed.get(), self.marks.appended.get());
+        if from >= to || self.pulse.failure().is_some() {
+            return Ok(false);
+        }
+        if self.options.planted(PlantedBug::AcknowledgeEarly) {
+            self.marks.flushed.advance(to);
+        }
+        let begun = Instant::now();
+        let synced = match self.options.planted(PlantedBug::SkipSync) {
+            true => self.log.sync(to - 1, to),
+            false => self.log.sync(from, to),
+        };
+        if let Err(error) = synced {
+            self.pulse.fail(&error);
+            return Err(error);
+        }
+        self.metrics.flushes.add(1);
+        self.metrics.flush_us.add(begun.elapsed().as_micros() as u64);
+        self.marks.flushed.advance(to);
+        Ok(true)
+    }
+
+    /// Dispatches one piece of what is visible. `false` when there is nothing to do.
+    pub(crate) fn dispatch(&self) -> Result<bool, DispatchError> {
+        if self.pulse.failure().is_some() {
+            return Ok(false);
+        }
+        let limit = match self.options.planted(PlantedBug::DispatchPastVisible) {
+            true => self.marks.appended.get(),
+            false => self.marks.visible.get(),
+        };
+        let mut dispatcher = self.dispatcher.lock();
+        match dispatcher.step(&self.log, &self.queues, &self.tombstones, limit, &self.metrics) {
+            Ok(progress) => {
+                self.marks.dispatched.advance(dispatcher.position);
+                Ok(progress)
+            }
+            Err(error) => {
+                if !matches!(error, DispatchError::Full(_)) {
+                    drop(dispatcher);
+                    self.fail(&error);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Moves the place that recovery would begin at to where dispatch is: syncs the consume queues written since, then
+    /// writes the checkpoint. In this order, so that entries before the checkpoint are never missing.
+    pub(crate) fn checkpoint(&self) -> Result<(), DiskError> {
+        if self.pulse.failure().is_some() {
+            return Ok(());
+        }
+        let done = self.try_checkpoint(false);
+        if let Err(error) = &done {
+            // The list of unsynced queues is used up, so another try would skip them.
+            self.fail(error);
+        }
+        done
+    }
+
+    /// The checkpoint at the end of opening, when nobody has to be told of a failure yet. Written even if the position is
+    /// that of before: from now on the log's records all have their checksum, and the next recovery must know.
+    pub(crate) fn first_checkpoint(&self) -> Result<(), DiskError> {
+        self.try_checkpoint(true)
+    }
+
+    fn try_checkpoint(&self, first: bool) -> Result<(), DiskError> {
+        let mut state = self.checkpoints.lock();
+        let (dispatched, unsynced, last_store_ms) = {
+            let mut dispatcher = self.dispatcher.lock();
+            (dispatcher.position, dispatcher.take_unsynced(), dispatcher.last_store_ms)
+        };
+        // With asynchronous flush dispatch may be ahead; the log must be there up to where recovery begins.
+        let position = dispatched.min(self.marks.flushed.get()).max(state.mark.position);
+        let mut folders = BTreeSet::new();
+        for queue in &unsynced {
+            queue.files.sync(&mut folders)?;
+        }
+        for folder in folders {
+            match self.disk.sync_dir(&folder) {
+                // Its topic was deleted meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                synced => synced.doing("sync folder", &folder)?,
+            }
+        }
+        if first || position > state.mark.position {
+            let mark = Mark { position, ..state.mark };
+            state.files.write(mark)?;
+            state.mark = mark;
+            self.metrics.checkpoints.add(1);
+        }
+        let flushed = self.marks.flushed.get();
+        let rocketmq = RocketMark { log_ms: last_store_ms, queues_ms: last_store_ms, flushed, confirmed: position };
+        state.files.write_rocketmq(rocketmq)
+    }
+
+    /// Reserves space ahead of the tail and makes the next segment before the current one is full.
+    pub(crate) fn prepare_ahead(&self) -> Result<(), DiskError> {
+        let ahead = self.options.allocate_ahead_bytes;
+        let position = self.marks.appended.get();
+        let Some(segment) = self.log.segment(position) else { return Ok(()) };
+        segment.reserve(position + ahead / 2, ahead / 2)?;
+        if segment.end() - position <= ahead.max(self.options.segment_size_bytes / 4) {
+            let (next, _) = self.log.prepare(segment.end())?;
+            next.reserve(next.base + ahead / 2, 0)?;
+        }
+        Ok(())
+    }
+
+    /// Stops everything for good; reads go on.
+    pub(crate) fn fail(&self, error: &dyn std::fmt::Display) {
+        self.pulse.fail(error);
+        for queue in self.queues.all() {
+            queue.end().close();
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Finding messages by something else than their queue offset: by place in the log, by time.
+
+use gantry_model::offset::{PhysicalOffset, QueueOffset};
+use gantry_protocol::record::{OVERHEAD_V1, Peek, PropertyChecksum, RecordView, peek};
+
+use crate::{
+    Boundary, Read, Wait,
+    error::ReadError,
+    inner::Inner,
+    log::Log,
+    queue::{Queue, QueueEntry},
+};
+
+/// See [`Store::record`](crate::Store::record). The bytes at a place that a client names may be anything, a forged record
+/// inside a body included; only the consume queue, which dispatch wrote, says that a record begins there.
+pub(crate) fn record(inner: &Inner, offset: PhysicalOffset, wait: Wait) -> Result<Option<Vec<u8>>, ReadError> {
+    let visible = inner.marks.dispatched.get();
+    let mut head = [0; OVERHEAD_V1];
+    if offset.0.checked_add(head.len() as u64).is_none_or(|to| to > visible) {
+        return Ok(None);
+    }
+    if inner.log.read(offset.0, &mut head, wait)? != Some(Read::Done) {
+        return Ok(None);
+    }
+    let Peek::Record { size } = peek(&head) else { return Ok(None) };
+    if offset.0 + size as u64 > visible || size as u64 > inner.log.segment_size {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; size];
+    if inner.log.read(offset.0, &mut bytes, wait)? != Some(Read::Done) {
+        return Ok(None);
+    }
+    let Ok(record) = RecordView::parse(&bytes) else { return Ok(None) };
+    if record.physical_offset() != offset || record.check_crc(PropertyChecksum::Optional).is_err() {
+        return Ok(None);
+    }
+    let Some(queue) = inner.queues.get(record.topic(), record.queue_id()) else { return Ok(None) };
+    let known = entry(&queue, record.queue_offset(), wait)?;
+    let is_it = known.is_some_and(|entry| entry.physical_offset == offset && entry.size as usize == size);
+    Ok(is_it.then_some(bytes))
+}
+
+/// See [`Store::store_time_of`](crate::Store::store_time_of).
+pub(crate) fn store_time_of(log: &Log, queue: &Queue, offset: QueueOffset) -> Result<Option<u64>, ReadError> {
+    let Some(entry) = entry(queue, offset, Wait::Allowed)? else { return Ok(None) };
+    let mut bytes = vec![0; (entry.size as usize).min(log.segment_size as usize)];
+    if log.read(entry.physical_offset.0, &mut bytes, Wait::Allowed)? != Some(Read::Done) {
+        return Ok(None);
+    }
+    Ok(RecordView::parse(&bytes).ok().map(|record| record.store_ms().max(0) as u64))
+}
+
+/// See [`Boundary`]. Store times never fall within a queue, so bisection finds the place.
+pub(crate) fn offset_by_time(
+    log: &Log,
+    queue: &Queue,
+    timestamp_ms: i64,
+    boundary: Boundary,
+) -> Result<QueueOffset, ReadError> {
+    let (first, end) = (queue.min_offset().0, queue.end().get());
+    let (mut low, mut high) = (first, end);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let time_ms = store_time_of(log, queue, QueueOffset(middle))?.map_or(i64::MAX, |time_ms| time_ms as i64);
+        let before = match boundary {
+            Boundary::Lower => time_ms < timestamp_ms,
+            Boundary::Upper => time_ms <= timestamp_ms,
+        };
+        if before {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(QueueOffset(match boundary {
+        Boundary::Lower => low,
+        Boundary::Upper => low.saturating_sub(1).max(first),
+    }))
+}
+
+fn entry(queue: &Queue, offset: QueueOffset, wait: Wait) -> Result<Option<QueueEntry>, ReadError> {
+    let mut entries = Vec::with_capacity(1);
+    if offset < queue.min_offset() {
+        return Ok(None);
+    }
+    queue.entries(offset, 1, wait, &mut entries)?;
+    Ok(entries.first().copied())
+}

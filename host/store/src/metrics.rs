@@ -1,0 +1,24 @@
+//! Metric sources of a store; a registry above reads them.
+
+use gantry_base::metric::Counter;
+
+/// Counts since the store was opened.
+#[derive(Debug, Default)]
+pub struct StoreMetrics {
+    /// Records appended.
+    pub appended_messages: Counter,
+    /// Bytes appended, blanks included.
+    pub appended_bytes: Counter,
+    /// Appends refused for want of space.
+    pub refused_full: Counter,
+    /// Segments that an append had to make itself because none was ready: each is a pause of milliseconds.
+    pub segments_made_late: Counter,
+    /// Flushes of the log.
+    pub flushes: Counter,
+    /// Time spent in them, in microseconds.
+    pub flush_us: Counter,
+    /// Entries written to consume queues.
+    pub dispatched_messages: Counter,
+    /// Checkpoints made.
+    pub checkpoints: Counter,
+}

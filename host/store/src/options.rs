@@ -1,0 +1,120 @@
+//! What an operator or a test may choose, with the limits of the store.
+
+use gantry_base::clock::Clock;
+
+/// When `flushed` follows `appended`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flush {
+    /// At once: one fdatasync for everything appended meanwhile. A message is dispatched once it is on disk.
+    Sync,
+    /// On a timer. What was acknowledged since the last flush is lost when the power goes (not when the process dies).
+    Async {
+        /// Longest time between flushes, in milliseconds; also when over [`Options::async_dirty_max_bytes`] wait.
+        interval_ms: u64,
+    },
+}
+
+/// Who moves the store's positions on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Background {
+    /// Threads of the store: the normal way.
+    Threads,
+    /// Nobody: the caller calls [`Store::step`](crate::Store::step). Simulations, where each run must be repeatable.
+    Stepped,
+}
+
+/// Settings of a store.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Default [`Flush::Sync`].
+    pub flush: Flush,
+    /// Length of each commit log file in bytes; default 1 GiB. A directory keeps the value it was made with.
+    pub segment_size_bytes: u64,
+    /// Entries of each consume queue file; default 300000 (6 MB). A directory keeps the value it was made with.
+    pub queue_file_entries: u32,
+    /// How far ahead of the tail blocks are reserved; default 64 MiB.
+    pub allocate_ahead_bytes: u64,
+    /// Longest record, all of it; default 4 MiB of body and 64 KiB around it, as in RocketMQ. At most a segment.
+    pub record_size_max_bytes: u32,
+    /// Asynchronous flush: a flush starts early when this much waits; default 64 MiB.
+    pub async_dirty_max_bytes: u64,
+    /// Longest time between checkpoints while messages come; default 5000 ms.
+    pub checkpoint_interval_ms: u64,
+    /// A checkpoint is made early after this much log; default 128 MiB. It bounds what a restart after a crash reads.
+    pub checkpoint_bytes: u64,
+    /// Stamps records.
+    pub clock: Clock,
+    /// Default [`Background::Threads`].
+    pub background: Background,
+    /// A deliberate fault, for the test of the tests.
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<PlantedBug>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            flush: Flush::Sync,
+            segment_size_bytes: 1 << 30,
+            queue_file_entries: 300_000,
+            allocate_ahead_bytes: 64 << 20,
+            record_size_max_bytes: (4 << 20) + (64 << 10),
+            async_dirty_max_bytes: 64 << 20,
+            checkpoint_interval_ms: 5_000,
+            checkpoint_bytes: 128 << 20,
+            clock: Clock::system(),
+            background: Background::Threads,
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
+        }
+    }
+}
+
+/// Smallest segment: room for a few records with their blank.
+pub const SEGMENT_SIZE_MIN_BYTES: u64 = 1024;
+/// Largest segment: positions inside one fit the blank's 32-bit length.
+pub const SEGMENT_SIZE_MAX_BYTES: u64 = 1 << 30;
+/// Most entries of a consume queue file.
+pub const QUEUE_FILE_ENTRIES_MAX: u32 = 10_000_000;
+
+impl Options {
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let segment = self.segment_size_bytes;
+        if !(SEGMENT_SIZE_MIN_BYTES..=SEGMENT_SIZE_MAX_BYTES).contains(&segment) {
+            return Err(format!(
+                "segment_size_bytes is {segment}, allowed are {SEGMENT_SIZE_MIN_BYTES} to {SEGMENT_SIZE_MAX_BYTES}"
+            ));
+        }
+        if !(1..=QUEUE_FILE_ENTRIES_MAX).contains(&self.queue_file_entries) {
+            let found = self.queue_file_entries;
+            return Err(format!("queue_file_entries is {found}, allowed are 1 to {QUEUE_FILE_ENTRIES_MAX}"));
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn planted(&self, bug: PlantedBug) -> bool {
+        self.planted == Some(bug)
+    }
+
+    #[cfg(not(feature = "planted-bugs"))]
+    pub(crate) const fn planted(&self, _: PlantedBug) -> bool {
+        false
+    }
+}
+
+/// Faults that a store must not have; each is compiled in on purpose to show that the simulation notices it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(feature = "planted-bugs"), allow(unreachable_pub))]
+pub enum PlantedBug {
+    /// When the log moved to a new segment, the one before is not synced.
+    SkipSync,
+    /// `flushed` advances before the sync.
+    AcknowledgeEarly,
+    /// Recovery takes records without checking their checksum.
+    SkipCrc,
+    /// Recovery cuts one record too early.
+    CutOffByOne,
+    /// Dispatch follows `appended` although `visible` is behind.
+    DispatchPastVisible,
+}

@@ -1,0 +1,157 @@
+//! One queue of one topic: its entries, its end, its next offset.
+
+mod entry;
+pub(crate) mod files;
+pub(crate) mod load;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use gantry_base::watermark::Watermark;
+use gantry_model::offset::{PhysicalOffset, QueueOffset};
+
+pub use self::entry::QueueEntry;
+pub(crate) use self::{
+    entry::ENTRY_LEN,
+    files::{Found, QueueFiles},
+    load::{Below, Extent},
+};
+use crate::{Read, Wait, error::ReadError};
+
+/// Entries that one read of the file takes at most; a call for more reads again.
+const ENTRIES_PER_READ: usize = 128;
+
+/// A queue. Its end follows dispatch; records beyond it are in the log already or will never be.
+///
+/// Invariant: `min_offset <= end <= next_offset`.
+pub struct Queue {
+    topic: Arc<str>,
+    id: u32,
+    /// Offset of the next record appended. Changed under the log's tail lock only.
+    next: AtomicU64,
+    /// One past the last entry that may be read.
+    end: Watermark,
+    min: AtomicU64,
+    /// The topic was deleted: this value takes no more appends and entries.
+    gone: AtomicBool,
+    pub(crate) files: QueueFiles,
+}
+
+impl Queue {
+    pub(crate) fn new(topic: Arc<str>, id: u32, files: QueueFiles, extent: Extent) -> Self {
+        Queue {
+            topic,
+            id,
+            next: AtomicU64::new(extent.end),
+            end: Watermark::new(extent.end),
+            min: AtomicU64::new(extent.min),
+            gone: AtomicBool::new(false),
+            files,
+        }
+    }
+
+    /// The topic's name.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The topic's name, shared.
+    pub fn topic_arc(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    /// Its number in the topic.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// One past the last entry, in messages: what is before it can be read. Closes when the topic is deleted or the log
+    /// stops.
+    pub fn end(&self) -> &Watermark {
+        &self.end
+    }
+
+    /// First offset that is there; equal to the end when none is.
+    pub fn min_offset(&self) -> QueueOffset {
+        QueueOffset(self.min.load(Ordering::Acquire).min(self.end.get()))
+    }
+
+    /// Offset that the next appended message gets; messages below it may not be dispatched yet.
+    pub fn next_offset(&self) -> QueueOffset {
+        QueueOffset(self.next.load(Ordering::Acquire))
+    }
+
+    /// Whether its topic was deleted; then look the queue up again.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Where the first message lies; `None` without one, or when its entry cannot be read.
+    pub fn first_physical_offset(&self) -> Option<PhysicalOffset> {
+        let mut first = Vec::with_capacity(1);
+        self.entries(self.min_offset(), 1, Wait::Allowed, &mut first).ok()?;
+        first.first().map(|entry| entry.physical_offset)
+    }
+
+    /// Adds entries from `from` on to `out`, at most `max`, none beyond the end. It may add fewer: ask again from where it
+    /// stopped. [`Read::WouldBlock`] adds none. `from` at or beyond the end adds none and is no error.
+    pub fn entries(
+        &self,
+        from: QueueOffset,
+        max: usize,
+        wait: Wait,
+        out: &mut Vec<QueueEntry>,
+    ) -> Result<Read, ReadError> {
+        let (min, end) = (self.min_offset(), self.end.get());
+        if from < min {
+            return Err(ReadError::TooSmall { asked: from, min });
+        }
+        let mut slot = from.0;
+        let mut left = end.saturating_sub(slot).min(max as u64) as usize;
+        let before = out.len();
+        let mut bytes = [0; ENTRIES_PER_READ * ENTRY_LEN];
+        while left > 0 {
+            let wanted = &mut bytes[..left.min(ENTRIES_PER_READ) * ENTRY_LEN];
+            let found = match self.files.read(slot, wanted, wait) {
+                Ok(Found::Bytes(found)) => found,
+                Ok(Found::WouldBlock) if out.len() == before => return Ok(Read::WouldBlock),
+                Ok(Found::WouldBlock) => break,
+                Err(error) => {
+                    out.truncate(before);
+                    return Err(error.into());
+                }
+            };
+            let (chunks, _) = wanted[..found].as_chunks::<ENTRY_LEN>();
+            let entries = out.len();
+            out.extend(chunks.iter().map_while(QueueEntry::decode));
+            let read = out.len() - entries;
+            if read == 0 {
+                // The file was cut by another hand; the caller sees an empty answer where there should be entries.
+                tracing::error!(topic = %self.topic, queue_id = self.id, slot, "a consume queue entry is missing");
+                break;
+            }
+            slot += read as u64;
+            left -= read;
+        }
+        Ok(Read::Done)
+    }
+
+    pub(crate) fn set_next_offset(&self, next: u64) {
+        self.next.store(next, Ordering::Release);
+    }
+
+    pub(crate) fn set_gone(&self, gone: bool) {
+        self.gone.store(gone, Ordering::Release);
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}] {}..{:?}", self.topic, self.id, self.min_offset(), self.end)
+    }
+}

@@ -1,0 +1,389 @@
+//! Opening a store: from whatever a crash left to a log that ends at a whole record and queues that match it.
+//!
+//! 1. Take the lock; see whether the last process left in order (`abort`).
+//! 2. Load each queue up to the checkpoint's position in the log, the *floor*: below it everything is on disk.
+//! 3. Scan the log from the floor to the last whole record. After a crash, cut it there and zero what follows, so that
+//!    no stale record can rise again when later ones end where it begins.
+//! 4. Dispatch what was scanned. If a queue's files turn out to miss entries, rebuild all queues from the log.
+//! 5. Checkpoint.
+//!
+//! So the work depends on what was not checkpointed, not on the size of the log.
+
+pub(crate) mod scan;
+
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use gantry_base::{disk::Disk, watermark::Watermark};
+use parking_lot::Mutex;
+
+use crate::{
+    checkpoint::{Checkpoints, Mark},
+    dispatch::{DispatchError, Dispatcher},
+    error::{DiskError, OpenError, While},
+    health::Pulse,
+    inner::{CheckpointState, Inner, Marks},
+    lock,
+    log::{
+        Log,
+        segment::{Segment, parse_file_name},
+        tail::Appender,
+    },
+    metrics::StoreMetrics,
+    options::{Flush, Options},
+    queue::{Below, load::load},
+    queues::Queues,
+    tombstone::{Tombstone, Tombstones},
+};
+
+/// Stale bytes behind the end are counted for the report this far.
+const REPORT_BYTES_MAX: u64 = 64 << 20;
+
+/// What opening is busy with; for a progress bar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecoveryProgress {
+    /// Consume queues are loaded.
+    Queues {
+        /// Queues loaded.
+        done: u64,
+        /// Queues found.
+        total: u64,
+    },
+    /// The log is checked, in bytes.
+    Log {
+        /// Bytes checked.
+        done: u64,
+        /// Bytes to the end of the last segment: an upper bound.
+        total: u64,
+    },
+    /// Records are dispatched, in bytes of the log.
+    Dispatch {
+        /// Bytes dispatched.
+        done: u64,
+        /// Bytes to dispatch.
+        total: u64,
+    },
+}
+
+/// What opening found and did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// The last process shut down in order, or there was none.
+    pub clean: bool,
+    /// Physical offset that the check of the log began at.
+    pub from: u64,
+    /// Where the log ends.
+    pub end: u64,
+    /// Records checked and dispatched.
+    pub records: u64,
+    /// What was cut off. Never anything that was acknowledged after a flush, unless the disk lost it.
+    pub cut: Vec<Cut>,
+    /// All consume queues were rebuilt from the log, because files of some were missing.
+    pub queues_rebuilt: bool,
+    /// Queues found.
+    pub queues: usize,
+    /// Time it took, in milliseconds.
+    pub elapsed_ms: u64,
+}
+
+/// Bytes that are not part of the log any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// The file.
+    pub file: PathBuf,
+    /// Physical offset of the first byte cut.
+    pub position: u64,
+    /// Bytes up to the last that was not zero, as far as was looked (64 MiB).
+    pub bytes: u64,
+    /// Why the log cannot go on there.
+    pub reason: String,
+}
+
+pub(crate) fn open(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    options: Options,
+    progress: &mut dyn FnMut(RecoveryProgress),
+) -> Result<(Arc<Inner>, RecoveryReport), OpenError> {
+    let begun = Instant::now();
+    options.check().map_err(OpenError::Options)?;
+    let guard = lock::take(&*disk, dir)?;
+    let (log_folder, queue_folder) = (dir.join("commitlog"), dir.join("consumequeue"));
+    for folder in [&log_folder, &queue_folder] {
+        disk.create_dir_all(folder).doing("create folder", folder)?;
+    }
+    let dirty = lock::mark_running(&*disk, dir)?;
+    let (checkpoints, mark) = Checkpoints::open(&*disk, dir)?;
+    // An earlier life may have died between making a name and making it durable; now every name that is seen is durable.
+    sync_folders(&*disk, dir, &[&log_folder, &queue_folder])?;
+
+    let segments = open_segments(&*disk, &log_folder, &options, mark.map_or(0, |mark| mark.position))?;
+    let log = Log::new(disk.clone(), log_folder, options.segment_size_bytes, segments);
+    let queues = Queues::new(disk.clone(), queue_folder, options.queue_file_entries);
+    let tombstones = Tombstones::open(disk.clone(), dir.join("deletedTopics.json"))?;
+    finish_deletions(&*disk, &queues, &tombstones)?;
+
+    let mut report = RecoveryReport { clean: !dirty, ..RecoveryReport::default() };
+    let mut floor = mark.map_or(0, |mark| mark.position).max(log.min());
+    report.queues = load_queues(&log, &queues, &tombstones, floor, progress)?;
+    if report.queues == 0 {
+        // An operator's way to have the queues rebuilt is to remove their folder.
+        report.queues_rebuilt = floor > log.min();
+        floor = log.min();
+    }
+    report.from = floor;
+
+    let checked_from = mark.map_or(u64::MAX, |mark| mark.checked_from);
+    let total = log.segments().last().map_or(0, |last| last.end()).saturating_sub(floor);
+    let mut on_log = |position: u64| progress(RecoveryProgress::Log { done: position - floor, total });
+    let scanned = scan::scan(&log, floor, checked_from, dirty, &options, &mut on_log)?;
+    (report.end, report.records) = (scanned.end, scanned.records);
+    report.cut = cut(&log, scanned.end, dirty, &scanned.reason)?;
+    log.sync(floor, scanned.end.max(floor + 1))?;
+    tombstones.clamp(scanned.end)?;
+
+    let metrics = Arc::new(StoreMetrics::default());
+    let mut dispatcher = Dispatcher::new(floor);
+    report.queues_rebuilt |= dispatch(&log, &queues, &tombstones, &mut dispatcher, scanned.end, &metrics, progress)?;
+    if dirty {
+        for queue in queues.all() {
+            queue.files.truncate(queue.end().get())?;
+            queue.files.close();
+        }
+    }
+    for queue in queues.all() {
+        queue.set_next_offset(queue.end().get());
+    }
+
+    let appended = Watermark::new(scanned.end);
+    let flushed = Watermark::new(scanned.end);
+    let visible = match options.flush {
+        Flush::Sync => flushed.clone(),
+        Flush::Async { .. } => appended.clone(),
+    };
+    let marks = Marks { appended, flushed, visible, dispatched: Watermark::new(dispatcher.position.min(scanned.end)) };
+    let tail = log.segment(scanned.end).ok_or_else(|| no_tail(&log, scanned.end))?;
+    let appender = Appender::new(tail, marks.appended.clone(), scanned.last_store_ms, &options);
+    let pulse = Pulse::new(vec![marks.appended.clone(), marks.flushed.clone(), marks.dispatched.clone()]);
+    // Without a mark the log may be RocketMQ's: then it is checked by what it has, and from its end on by all.
+    let checked_from = mark.map_or(scanned.end, |mark| mark.checked_from);
+    let mark = Mark { position: mark.map_or(0, |mark| mark.position), checked_from };
+    let inner = Arc::new(Inner {
+        disk,
+        dir: dir.into(),
+        options,
+        log,
+        appender,
+        queues,
+        tombstones,
+        dispatcher: Mutex::new(dispatcher),
+        checkpoints: Mutex::new(CheckpointState { files: checkpoints, mark }),
+        flushing: Mutex::new(()),
+        pulse,
+        marks,
+        metrics,
+        lock: Mutex::new(Some(guard)),
+    });
+    inner.first_checkpoint()?;
+    report.elapsed_ms = begun.elapsed().as_millis() as u64;
+    tracing::info!(
+        dir = %dir.display(), clean = report.clean, end = report.end, records = report.records,
+        queues = report.queues, elapsed_ms = report.elapsed_ms, "store opened"
+    );
+    Ok((inner, report))
+}
+
+fn sync_folders(disk: &dyn Disk, dir: &Path, below: &[&PathBuf]) -> Result<(), DiskError> {
+    for folder in below.iter().map(|folder| folder.as_path()).chain([dir]) {
+        disk.sync_dir(folder).doing("sync folder", folder)?;
+    }
+    // The folders above are the operator's and need not be readable for this user.
+    if let Some(above) = dir.parent().filter(|above| !above.as_os_str().is_empty()) {
+        match disk.sync_dir(above) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced.doing("sync folder", above)?,
+        }
+    }
+    Ok(())
+}
+
+/// Opens the files of the log, oldest first, and sees that they follow each other.
+fn open_segments(
+    disk: &dyn Disk,
+    folder: &Path,
+    options: &Options,
+    floor: u64,
+) -> Result<Vec<Arc<Segment>>, OpenError> {
+    let size = options.segment_size_bytes;
+    let mut segments: Vec<Arc<Segment>> = Vec::new();
+    for entry in disk.list(folder).doing("list", folder)? {
+        let Some(base) = parse_file_name(&entry.name).filter(|_| !entry.is_dir) else { continue };
+        let file = folder.join(&entry.name);
+        let wrong = |found: String, expected: String| OpenError::Layout {
+            file: file.clone(),
+            found,
+            expected,
+            advice: "set segment_size_bytes to what the directory was made with, or bring the missing files back; \
+                     nothing was changed",
+        };
+        let expected = segments.last().map_or(base, |last| last.end());
+        if base != expected || base % size != 0 {
+            return Err(wrong(format!("begins at {base}"), format!("a file that begins at {expected} ({size} each)")));
+        }
+        let handle = disk.open(&file, false).doing("open", &file)?;
+        let len = handle.len().doing("look at", &file)?;
+        // A crash may leave the newest ones short; never one that lies below the checkpoint.
+        if len > size || (len < size && base + size <= floor) {
+            return Err(wrong(format!("has {len} bytes"), format!("{size}")));
+        }
+        segments.push(Arc::new(Segment::new(base, size, file, handle)));
+    }
+    let end = segments.last().map_or(0, |last| last.end());
+    if end < floor {
+        return Err(OpenError::Layout {
+            file: folder.into(),
+            found: format!("the log's files end at {end}"),
+            expected: format!("{floor} at least, as checkpoint.gantry says"),
+            advice: "bring the missing files back; or, to go on without their messages, remove checkpoint.gantry and \
+                     the folder consumequeue",
+        });
+    }
+    Ok(segments)
+}
+
+/// Removes the folders of topics whose deletion a crash interrupted.
+fn finish_deletions(disk: &dyn Disk, queues: &Queues, tombstones: &Tombstones) -> Result<(), DiskError> {
+    for (topic, tombstone) in tombstones.all().iter().filter(|(_, tombstone)| !tombstone.folders_removed) {
+        let folder = queues.topic_folder(topic);
+        disk.remove_dir_all(&folder).doing("remove folder", &folder)?;
+        disk.sync_dir(&queues.folder).doing("sync folder", &queues.folder)?;
+        tombstones.set(topic, Tombstone { folders_removed: true, ..*tombstone })?;
+    }
+    Ok(())
+}
+
+fn load_queues(
+    log: &Log,
+    queues: &Queues,
+    tombstones: &Tombstones,
+    floor: u64,
+    progress: &mut dyn FnMut(RecoveryProgress),
+) -> Result<usize, DiskError> {
+    let found: BTreeSet<_> = queues.on_disk()?;
+    let total = found.len() as u64;
+    for (done, (topic, id)) in found.iter().enumerate() {
+        let files = queues.files(topic, *id);
+        let below = Below { log, topic, queue_id: *id, dead_below: tombstones.dead_below(topic), floor };
+        let extent = load(&files, &below)?;
+        files.close();
+        queues.insert(topic, *id, files, extent);
+        progress(RecoveryProgress::Queues { done: done as u64 + 1, total });
+    }
+    Ok(found.len())
+}
+
+/// Makes the log end at `end`: nothing but zeros behind it.
+fn cut(log: &Log, end: u64, dirty: bool, reason: &str) -> Result<Vec<Cut>, DiskError> {
+    let mut cuts = Vec::new();
+    if dirty {
+        for segment in log.segments().iter().filter(|segment| segment.end() > end) {
+            let position = end.max(segment.base);
+            let bytes = written_behind(segment, position)?;
+            if bytes > 0 {
+                tracing::warn!(
+                    file = %segment.path.display(), position, bytes, reason,
+                    "the log is cut here after a crash; what was acknowledged under synchronous flush lies before"
+                );
+                cuts.push(Cut { file: segment.path.clone(), position, bytes, reason: reason.to_owned() });
+            }
+        }
+    }
+    log.remove_behind(end)?;
+    match log.segment(end) {
+        Some(tail) if dirty || tail.file.len().doing("look at", &tail.path)? < tail.len => tail.cut(end)?,
+        Some(_) => {}
+        None => {
+            log.prepare(end)?;
+            log.adopt(end + 1);
+        }
+    }
+    Ok(cuts)
+}
+
+/// Bytes from `position` to the last that is not zero, as far as is looked.
+fn written_behind(segment: &Segment, position: u64) -> Result<u64, DiskError> {
+    let mut piece = vec![0; 1 << 20];
+    let mut written = 0;
+    let mut at = position;
+    while at < segment.end() && at - position < REPORT_BYTES_MAX {
+        let len = piece.len().min((segment.end() - at) as usize);
+        let found = segment.read(&mut piece[..len], at)?;
+        if let Some(last) = piece[..found].iter().rposition(|byte| *byte != 0) {
+            written = at + last as u64 + 1 - position;
+        }
+        if found < len {
+            break;
+        }
+        at += len as u64;
+    }
+    Ok(written)
+}
+
+/// Dispatches up to `end`; `true` when all queues had to be rebuilt for it.
+fn dispatch(
+    log: &Log,
+    queues: &Queues,
+    tombstones: &Tombstones,
+    dispatcher: &mut Dispatcher,
+    end: u64,
+    metrics: &StoreMetrics,
+    progress: &mut dyn FnMut(RecoveryProgress),
+) -> Result<bool, OpenError> {
+    let mut rebuilt = false;
+    let mut from = dispatcher.position;
+    loop {
+        match dispatcher.step(log, queues, tombstones, end, metrics) {
+            Ok(true) => {
+                let total = end.saturating_sub(from);
+                progress(RecoveryProgress::Dispatch { done: (dispatcher.position - from).min(total), total });
+            }
+            Ok(false) => return Ok(rebuilt),
+            Err(gap @ DispatchError::Gap { .. }) if !rebuilt => {
+                tracing::warn!(%gap, "consume queues are rebuilt from the log");
+                for topic in queues.topics() {
+                    let folder = queues.topic_folder(&topic);
+                    log.disk.remove_dir_all(&folder).doing("remove folder", &folder)?;
+                }
+                log.disk.sync_dir(&queues.folder).doing("sync folder", &queues.folder)?;
+                queues.clear();
+                from = log.min();
+                *dispatcher = Dispatcher::new(from);
+                rebuilt = true;
+            }
+            Err(DispatchError::Full(error) | DispatchError::Disk(error)) => return Err(error.into()),
+            Err(DispatchError::Corrupt(corrupt)) => return Err(corrupt.into()),
+            Err(gap @ DispatchError::Gap { .. }) => {
+                return Err(OpenError::Layout {
+                    file: queues.folder.clone(),
+                    found: gap.to_string(),
+                    expected: "every offset of a queue once in the log".into(),
+                    advice: "files of the log are missing; bring them back",
+                });
+            }
+        }
+    }
+}
+
+fn no_tail(log: &Log, end: u64) -> OpenError {
+    OpenError::Layout {
+        file: log.folder.clone(),
+        found: "no file".into(),
+        expected: format!("one that holds position {end}"),
+        advice: "this is a fault of Gantry; please report it with a listing of the folder",
+    }
+}
