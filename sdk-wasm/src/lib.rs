@@ -40,8 +40,14 @@
 
 #![warn(missing_docs)]
 
+// Generated from the WIT and kept, so that an author builds no generator; what the macros expand to names it.
+#[doc(hidden)]
+#[allow(missing_docs)]
+#[rustfmt::skip]
+pub mod bindings;
 mod column;
-mod export;
+#[doc(hidden)]
+pub mod export;
 mod filter;
 pub mod host;
 mod message;
@@ -58,18 +64,4 @@ pub mod prelude {
     pub use crate::{
         Cells, Column, Columns, Filter, Message, Shape, Source, Subscription, SystemField, Verdict, filter, host,
     };
-}
-
-/// The contract's types as generated from the WIT, and what the macros expand to. Not part of the SDK's promise.
-#[doc(hidden)]
-#[allow(missing_docs)]
-pub mod bindings {
-    pub use crate::export::{Exported, Identity};
-
-    wit_bindgen::generate!({
-        path: "wit",
-        world: "message-filter",
-        pub_export_macro: true,
-        default_bindings_module: "gantry_plugin_sdk::bindings",
-    });
 }

@@ -27,14 +27,14 @@ pub(crate) fn expand(arguments: TokenStream, mut item: ItemImpl) -> Result<Token
     Ok(quote! {
         #item
 
-        impl ::gantry_plugin_sdk::bindings::Identity for #plugin {
+        impl ::gantry_plugin_sdk::export::Identity for #plugin {
             const NAME: &'static str = env!("CARGO_PKG_NAME");
             const VERSION: &'static str = env!("CARGO_PKG_VERSION");
         }
 
         #[cfg(target_family = "wasm")]
         const _: () = {
-            type Plugin = ::gantry_plugin_sdk::bindings::Exported<#plugin>;
+            type Plugin = ::gantry_plugin_sdk::export::Exported<#plugin>;
             ::gantry_plugin_sdk::bindings::export!(Plugin with_types_in ::gantry_plugin_sdk::bindings);
         };
     })
