@@ -19,7 +19,7 @@ use gantry_protocol::{
     header::Head,
 };
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::{CallError, Limits, Metrics, call::Waiting};
 
@@ -37,6 +37,7 @@ struct Shared {
     /// Whether `mailbox.unsent` may hold something, so that a connection nobody pushes to takes no lock.
     has_mail: AtomicBool,
     mailbox: Mutex<Mailbox>,
+    ended: Notify,
     push_buffer_bytes_max: usize,
     calls_max: usize,
     metrics: Arc<Metrics>,
@@ -67,6 +68,7 @@ impl Peer {
             task: AtomicWaker::new(),
             has_mail: AtomicBool::new(false),
             mailbox: Mutex::default(),
+            ended: Notify::new(),
             push_buffer_bytes_max: limits.push_buffer_bytes_max,
             calls_max: limits.calls_max,
             metrics,
@@ -164,6 +166,14 @@ impl Peer {
         self.0.phase.load(Ordering::Acquire) >= CLOSING
     }
 
+    /// Completes when the connection has ended.
+    pub async fn closed(&self) {
+        let ended = self.0.ended.notified();
+        if self.0.phase.load(Ordering::Acquire) < CLOSED {
+            ended.await;
+        }
+    }
+
     /// Closes the connection without waiting for what is in flight.
     pub fn close(&self) {
         self.raise(CLOSING);
@@ -221,6 +231,7 @@ impl Peer {
         let calls = std::mem::take(&mut mailbox.calls);
         drop(mailbox);
         drop(calls);
+        self.0.ended.notify_waiters();
     }
 }
 
