@@ -199,13 +199,14 @@ pub(crate) fn open(
 }
 
 fn sync_folders(disk: &dyn Disk, dir: &Path, below: &[&PathBuf]) -> Result<(), DiskError> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem};
     for folder in below.iter().map(|folder| folder.as_path()).chain([dir]) {
         disk.sync_dir(folder).doing("sync folder", folder)?;
     }
-    // The folders above are the operator's and need not be readable for this user.
-    if let Some(above) = dir.parent().filter(|above| !above.as_os_str().is_empty()) {
+    // The folders above may have been made with `dir`; else they are the operator's, perhaps not even readable here.
+    for above in dir.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
         match disk.sync_dir(above) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            Err(error) if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | InvalidInput) => {}
             synced => synced.doing("sync folder", above)?,
         }
     }
