@@ -1,1 +1,33 @@
-//! Placeholder until its files land.
+//! The meaning of each request: one file a request family, over tables that survive a restart.
+//!
+//! [`Broker::open`] reads the tables, [`Broker::service`] serves requests, [`Broker::start`] runs what happens without a
+//! request. The way of a message: [`send`] puts it into the store; [`pull`] finds it again with [`scan`], which asks the
+//! subscription and the bound plugin.
+//!
+//! It opens no socket and no log itself: both are handed in.
+
+mod admin;
+mod broker;
+mod clients;
+mod consumer_offsets;
+mod groups;
+mod membership;
+mod message;
+mod offsets;
+mod options;
+mod pull;
+mod queue_locks;
+mod registration;
+mod reply;
+mod scan;
+mod schedule;
+mod send;
+mod send_back;
+mod serve;
+mod topics;
+mod unique_key;
+
+pub use broker::{Broker, BrokerMetrics};
+pub use options::BrokerOptions;
+pub use reply::Refusal;
+pub use serve::BrokerService;

@@ -17,7 +17,8 @@ pub const TYPE_SQL92: &str = "SQL92";
 pub struct Subscription {
     /// Class filters went with RocketMQ 4.3; such a subscription is not filtered.
     pub class_filter_mode: bool,
-    /// Hashes of the tags; a message whose tag code is among them is delivered. Empty = all.
+    /// Hashes of the tags; a message whose tag code is among them is delivered. Empty = all. Go writes them as strings.
+    #[serde(deserialize_with = "numbers_or_texts")]
     pub code_set: BTreeSet<i32>,
     /// "TAG" or "SQL92"; absent means TAG.
     pub expression_type: Option<String>,
@@ -65,17 +66,29 @@ impl Subscription {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Number {
+    Bare(i64),
+    Text(String),
+}
+
+impl Number {
+    fn value<E: serde::de::Error>(self) -> Result<i64, E> {
+        match self {
+            Number::Bare(number) => Ok(number),
+            Number::Text(text) => text.trim().parse().map_err(E::custom),
+        }
+    }
+}
+
 fn number_or_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        Number(i64),
-        Text(String),
-    }
-    match Either::deserialize(deserializer)? {
-        Either::Number(number) => Ok(number),
-        Either::Text(text) => text.trim().parse().map_err(serde::de::Error::custom),
-    }
+    Number::deserialize(deserializer)?.value()
+}
+
+fn numbers_or_texts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<i32>, D::Error> {
+    let codes = Option::<Vec<Number>>::deserialize(deserializer)?.unwrap_or_default();
+    codes.into_iter().map(|code| i32::try_from(code.value()?).map_err(serde::de::Error::custom)).collect()
 }
 
 #[cfg(test)]
@@ -95,5 +108,13 @@ mod tests {
     fn a_cpp_heartbeat_omits_sets_and_quotes_the_version() {
         let found: Subscription = serde_json::from_str(r#"{"topic":"t","subString":"*","subVersion":"17"}"#).unwrap();
         assert_eq!((found.sub_version, found.is_tag(), found.accepts_code(5)), (17, true, true));
+    }
+
+    #[test]
+    fn a_go_heartbeat_quotes_the_codes() {
+        let text = r#"{"topic":"t","subString":"TagA || TagB","codeSet":["2598919","2598920"],"tagsSet":["TagA","TagB"]}"#;
+        let found: Subscription = serde_json::from_str(text).unwrap();
+        assert_eq!(found.code_set, BTreeSet::from([2598919, 2598920]));
+        assert!(serde_json::from_str::<Subscription>(r#"{"codeSet":["99999999999"]}"#).is_err());
     }
 }

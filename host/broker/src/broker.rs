@@ -1,0 +1,170 @@
+//! The broker as a whole: what its handlers share, how it opens, what it does on its own, how it closes.
+
+use std::{io, sync::Arc, time::Duration};
+
+use gantry_base::{disk::Disk, metric::Counter};
+use gantry_model::properties;
+use gantry_plugin::PluginHost;
+use gantry_store::Store;
+use tokio::{
+    sync::Semaphore,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    clients::Clients,
+    consumer_offsets::{self, ConsumerOffsets},
+    groups::GroupTable,
+    options::BrokerOptions,
+    queue_locks::QueueLocks,
+    registration,
+    schedule::{self, Delivered},
+    serve::BrokerService,
+    topics::TopicTable,
+};
+
+/// How often silent clients and locks are looked for.
+const EXPIRY_EVERY: Duration = Duration::from_secs(10);
+
+/// What the broker counts; read by whoever collects metrics.
+#[derive(Debug, Default)]
+pub struct BrokerMetrics {
+    /// Messages stored for clients.
+    pub messages_in: Counter,
+    /// Messages delivered to clients.
+    pub messages_out: Counter,
+}
+
+/// One broker. Handlers are methods and functions beside this file; each uses the few members that it needs.
+pub struct Broker {
+    pub(crate) options: Arc<BrokerOptions>,
+    pub(crate) store: Store,
+    pub(crate) topics: TopicTable,
+    pub(crate) groups: GroupTable,
+    pub(crate) offsets: ConsumerOffsets,
+    pub(crate) delivered: Delivered,
+    pub(crate) clients: Clients,
+    pub(crate) queue_locks: QueueLocks,
+    pub(crate) plugins: PluginHost,
+    /// Properties that every stored message gets, encoded.
+    pub(crate) stamp: Vec<u8>,
+    /// Places for held pulls.
+    pub(crate) parked: Arc<Semaphore>,
+    /// Places for pulls that wait for the device or a slow filter.
+    pub(crate) blocking_pulls: Semaphore,
+    pub(crate) metrics: BrokerMetrics,
+}
+
+impl Broker {
+    /// Opens the broker's tables over an open store. Blocks on the disk.
+    ///
+    /// An unreadable table is an error that names the file: starting without it would forget topics or offsets.
+    pub fn open(
+        options: BrokerOptions,
+        disk: Arc<dyn Disk>,
+        store: Store,
+        plugins: PluginHost,
+    ) -> io::Result<Arc<Broker>> {
+        disk.create_dir_all(&options.data.join("config"))?;
+        let options = Arc::new(options);
+        let mut stamp = Vec::new();
+        properties::push(&mut stamp, properties::MSG_REGION, &options.region);
+        properties::push(&mut stamp, properties::TRACE_ON, "true");
+        properties::push(&mut stamp, properties::CLUSTER, &options.cluster);
+        Ok(Arc::new(Broker {
+            topics: TopicTable::open(store.clone(), disk.clone(), &options)?,
+            groups: GroupTable::open(disk.clone(), &options)?,
+            offsets: ConsumerOffsets::open(store.clone(), disk.clone(), options.clone())?,
+            delivered: Delivered::open(disk, &options.data)?,
+            clients: Clients::new(options.clients_max),
+            queue_locks: QueueLocks::default(),
+            stamp,
+            parked: Arc::new(Semaphore::new(options.parked_pulls_max.min(Semaphore::MAX_PERMITS))),
+            blocking_pulls: Semaphore::new(options.blocking_pulls_max),
+            metrics: BrokerMetrics::default(),
+            plugins,
+            store,
+            options,
+        }))
+    }
+
+    /// What to hand to the broker's listeners.
+    pub fn service(self: &Arc<Self>) -> BrokerService {
+        BrokerService(self.clone())
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &BrokerMetrics {
+        &self.metrics
+    }
+
+    /// Starts what the broker does on its own: registration, delayed delivery, saving of offsets, expiry of clients.
+    /// All of it ends when `cancel` is cancelled; `tasks` tells when it has.
+    pub fn start(self: &Arc<Self>, tasks: &TaskTracker, cancel: &CancellationToken) {
+        for name_server in &self.options.name_servers {
+            tasks.spawn(registration::follow(self.clone(), name_server.clone(), cancel.clone()));
+        }
+        for level in schedule::levels() {
+            tasks.spawn(schedule::follow(self.clone(), level, cancel.clone()));
+        }
+        self.every(tasks, cancel, consumer_offsets::JOURNAL_EVERY_MS, "journal consumer offsets", |broker| {
+            broker.offsets.journal()
+        });
+        self.every(tasks, cancel, consumer_offsets::SNAPSHOT_EVERY_MS, "save consumer offsets", |broker| {
+            broker.offsets.snapshot()
+        });
+        self.every(tasks, cancel, schedule::SAVE_EVERY_MS, "save delay offsets", |broker| {
+            broker.delivered.save(broker.options.clock.now_ms())
+        });
+        self.every(tasks, cancel, EXPIRY_EVERY.as_millis() as u64, "expire clients", |broker| {
+            broker.expire();
+            Ok(())
+        });
+    }
+
+    /// Saves what is kept in memory. Call it after the listeners are drained and before the store shuts down.
+    pub fn save(&self) -> io::Result<()> {
+        self.offsets.snapshot()?;
+        self.delivered.save(self.options.clock.now_ms())
+    }
+
+    fn expire(&self) {
+        let now_ms = self.options.clock.now_ms();
+        self.queue_locks.expire(now_ms);
+        for changed in self.clients.expire(now_ms.saturating_sub(self.options.client_expiry_ms)) {
+            self.tell(Some(changed));
+        }
+    }
+
+    /// Runs `work` on the blocking pool every `every_ms`, and says once when it begins to fail.
+    fn every(
+        self: &Arc<Self>,
+        tasks: &TaskTracker,
+        cancel: &CancellationToken,
+        every_ms: u64,
+        what: &'static str,
+        work: fn(&Broker) -> io::Result<()>,
+    ) {
+        let (broker, cancel) = (self.clone(), cancel.clone());
+        tasks.spawn(async move {
+            let mut ticks = interval(Duration::from_millis(every_ms));
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut failing = false;
+            loop {
+                tokio::select! {
+                    () = cancel.cancelled() => return,
+                    _ = ticks.tick() => {}
+                }
+                let worker = broker.clone();
+                match tokio::task::spawn_blocking(move || work(&worker)).await {
+                    Ok(Ok(())) => failing = false,
+                    Ok(Err(error)) if !std::mem::replace(&mut failing, true) => {
+                        tracing::error!(%error, "could not {what}; it is tried again, a crash before that works loses the change");
+                    }
+                    _ => {}
+                }
+            }
+        });
+    }
+}

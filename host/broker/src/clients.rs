@@ -1,0 +1,222 @@
+//! Who is connected: producers and the members of consumer groups, by heartbeat.
+//!
+//! A member lives while its connection is open and its last heartbeat is younger than the expiry. Whoever changes a group's
+//! members gets back whom to tell, and tells them outside the lock.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use gantry_model::subscription::Subscription;
+use gantry_protocol::body::heartbeat::{ConsumerData, Heartbeat, MessageModel};
+use gantry_remoting::Peer;
+use parking_lot::RwLock;
+
+/// One client that takes part in a group.
+struct Member {
+    peer: Peer,
+    seen_ms: u64,
+}
+
+struct Group {
+    members: BTreeMap<String, Member>,
+    subscriptions: HashMap<String, Arc<Subscription>>,
+    message_model: MessageModel,
+}
+
+#[derive(Default)]
+struct Registry {
+    consumers: HashMap<String, Group>,
+    producers: HashMap<String, BTreeMap<String, Member>>,
+    members: usize,
+}
+
+/// The registry. Bounded: at most `members_max` memberships over all groups.
+pub(crate) struct Clients {
+    registry: RwLock<Registry>,
+    members_max: usize,
+}
+
+/// A group whose members changed, with the members to be told.
+pub(crate) struct Changed {
+    pub(crate) group: String,
+    pub(crate) tell: Vec<Peer>,
+}
+
+/// What a group's heartbeat says of one topic.
+pub(crate) enum Subscribed {
+    /// No member of the group is connected.
+    NoGroup,
+    /// The group is there, but does not subscribe to the topic.
+    NoTopic,
+    /// The subscription.
+    To(Arc<Subscription>, MessageModel),
+}
+
+/// The registry is full.
+#[derive(Debug)]
+pub(crate) struct Full(pub(crate) usize);
+
+impl Clients {
+    pub(crate) fn new(members_max: usize) -> Self {
+        Clients { registry: RwLock::default(), members_max }
+    }
+
+    /// Takes in the producers of a heartbeat.
+    pub(crate) fn register_producers(&self, peer: &Peer, heartbeat: &Heartbeat, now_ms: u64) -> Result<(), Full> {
+        let mut registry = self.registry.write();
+        for producer in &heartbeat.producer_data_set {
+            let Registry { producers, members, .. } = &mut *registry;
+            let group = producers.entry(producer.group_name.clone()).or_default();
+            join(group, members, self.members_max, &heartbeat.client_id, peer, now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in one consumer group of a heartbeat. `Some` when the members or the subscriptions changed.
+    pub(crate) fn register_consumer(
+        &self,
+        peer: &Peer,
+        client_id: &str,
+        consumer: &ConsumerData,
+        now_ms: u64,
+    ) -> Result<Option<Changed>, Full> {
+        let mut registry = self.registry.write();
+        let Registry { consumers, members, .. } = &mut *registry;
+        let group = consumers.entry(consumer.group_name.clone()).or_insert_with(|| Group {
+            members: BTreeMap::new(),
+            subscriptions: HashMap::new(),
+            message_model: consumer.message_model,
+        });
+        let joined = join(&mut group.members, members, self.members_max, client_id, peer, now_ms)?;
+        group.message_model = consumer.message_model;
+        let resubscribed = subscribe(&mut group.subscriptions, &consumer.subscription_data_set);
+        Ok((joined || resubscribed).then(|| changed(&consumer.group_name, group)))
+    }
+
+    /// Takes a client out of the named groups.
+    pub(crate) fn unregister(
+        &self,
+        client_id: &str,
+        producer_group: Option<&str>,
+        consumer_group: Option<&str>,
+    ) -> Option<Changed> {
+        let mut registry = self.registry.write();
+        if let Some(name) = producer_group {
+            registry.leave_producers(name, |id, _| id == client_id);
+        }
+        consumer_group.and_then(|name| registry.leave_consumers(name, |id, _| id == client_id))
+    }
+
+    /// Takes out every membership that came over a connection that closed.
+    pub(crate) fn disconnected(&self, peer_id: u64) -> Vec<Changed> {
+        self.registry.write().leave_all(|_, member| member.peer.id() == peer_id)
+    }
+
+    /// Takes out every member whose last heartbeat is older than `oldest_ms`.
+    pub(crate) fn expire(&self, oldest_ms: u64) -> Vec<Changed> {
+        self.registry.write().leave_all(|_, member| member.seen_ms < oldest_ms)
+    }
+
+    /// Client ids of a group's members, sorted.
+    pub(crate) fn members(&self, group: &str) -> Vec<String> {
+        let registry = self.registry.read();
+        registry.consumers.get(group).map(|group| group.members.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// What the group's latest heartbeat says of `topic`.
+    pub(crate) fn subscription(&self, group: &str, topic: &str) -> Subscribed {
+        let registry = self.registry.read();
+        let Some(group) = registry.consumers.get(group) else { return Subscribed::NoGroup };
+        match group.subscriptions.get(topic) {
+            Some(subscription) => Subscribed::To(subscription.clone(), group.message_model),
+            None => Subscribed::NoTopic,
+        }
+    }
+}
+
+impl Registry {
+    fn leave_producers(&mut self, name: &str, leaves: impl Fn(&str, &Member) -> bool) {
+        if let Some(group) = self.producers.get_mut(name) {
+            let before = group.len();
+            group.retain(|id, member| !leaves(id, member));
+            self.members -= before - group.len();
+            if group.is_empty() {
+                self.producers.remove(name);
+            }
+        }
+    }
+
+    fn leave_consumers(&mut self, name: &str, leaves: impl Fn(&str, &Member) -> bool) -> Option<Changed> {
+        let group = self.consumers.get_mut(name)?;
+        let before = group.members.len();
+        group.members.retain(|id, member| !leaves(id, member));
+        let left = before - group.members.len();
+        self.members -= left;
+        if group.members.is_empty() {
+            self.consumers.remove(name);
+            return None;
+        }
+        (left > 0).then(|| changed(name, group))
+    }
+
+    fn leave_all(&mut self, leaves: impl Fn(&str, &Member) -> bool) -> Vec<Changed> {
+        let producers: Vec<String> = self.producers.keys().cloned().collect();
+        for name in producers {
+            self.leave_producers(&name, &leaves);
+        }
+        let consumers: Vec<String> = self.consumers.keys().cloned().collect();
+        consumers.iter().filter_map(|name| self.leave_consumers(name, &leaves)).collect()
+    }
+}
+
+/// Adds or refreshes a member; `true` when it is new (or came back over another connection).
+fn join(
+    group: &mut BTreeMap<String, Member>,
+    members: &mut usize,
+    members_max: usize,
+    client_id: &str,
+    peer: &Peer,
+    now_ms: u64,
+) -> Result<bool, Full> {
+    if let Some(member) = group.get_mut(client_id) {
+        let moved = member.peer.id() != peer.id();
+        *member = Member { peer: peer.clone(), seen_ms: now_ms };
+        return Ok(moved);
+    }
+    if *members >= members_max {
+        return Err(Full(*members));
+    }
+    *members += 1;
+    group.insert(client_id.to_owned(), Member { peer: peer.clone(), seen_ms: now_ms });
+    Ok(true)
+}
+
+/// Takes the newer of each subscription and drops topics that the heartbeat no longer names; `true` when that changed anything.
+fn subscribe(known: &mut HashMap<String, Arc<Subscription>>, told: &[Subscription]) -> bool {
+    let mut changed = false;
+    for subscription in told {
+        match known.get(&subscription.topic) {
+            Some(old) if old.sub_version >= subscription.sub_version => {}
+            old => {
+                // A newer version with the same expression is the client's own bookkeeping, no news for the others.
+                changed |= old.is_none_or(|old| old.sub_string != subscription.sub_string);
+                known.insert(subscription.topic.clone(), Arc::new(subscription.clone()));
+            }
+        }
+    }
+    let topics: HashSet<&str> = told.iter().map(|subscription| subscription.topic.as_str()).collect();
+    let before = known.len();
+    known.retain(|topic, _| topics.contains(topic.as_str()));
+    changed || known.len() != before
+}
+
+fn changed(name: &str, group: &Group) -> Changed {
+    let tell = match group.message_model {
+        // Every broadcast consumer reads all queues: membership is no news to it.
+        MessageModel::Broadcasting => Vec::new(),
+        MessageModel::Clustering => group.members.values().map(|member| member.peer.clone()).collect(),
+    };
+    Changed { group: name.to_owned(), tell }
+}

@@ -1,0 +1,207 @@
+//! How far each consumer group has come: `topic@group` and queue → offset of the next message to consume.
+//!
+//! Commits arrive often and small. They change memory at once; every [`JOURNAL_EVERY_MS`] what changed since is appended to
+//! the log as one record of a system topic, so the log's flush and recovery carry it. `config/consumerOffset.json`
+//! (RocketMQ's shape) is a snapshot with the place in that topic up to which it holds everything. After a kill the loss is
+//! what was committed in the last fraction of a second: consumers see those messages again, none is skipped.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use gantry_base::disk::Disk;
+use gantry_model::{offset::QueueOffset, version::DataVersion};
+use gantry_protocol::record::RecordView;
+use gantry_store::{Queue, Store, Wait};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    message::Outgoing,
+    options::BrokerOptions,
+    topics::{read_json, write_json},
+};
+
+/// Topic of the journal; only the broker writes it, no client sees it in a route.
+pub(crate) const JOURNAL_TOPIC: &str = "rmq_sys_gantry_offsets";
+/// How often changed offsets are journalled.
+pub(crate) const JOURNAL_EVERY_MS: u64 = 200;
+/// How often the snapshot is written when something changed; a start replays the journal since then.
+pub(crate) const SNAPSHOT_EVERY_MS: u64 = 30_000;
+/// Entries in one journal record; more changes become several records.
+const JOURNAL_RECORD_ENTRIES_MAX: usize = 2_000;
+
+/// Offsets of one `topic@group` by queue.
+type ByQueue = BTreeMap<u32, u64>;
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct OffsetsFile {
+    data_version: DataVersion,
+    /// Ours: journal entries before this queue offset are contained. RocketMQ ignores it.
+    gantry_journal_offset: u64,
+    offset_table: HashMap<String, ByQueue>,
+}
+
+#[derive(Default)]
+struct State {
+    table: HashMap<String, ByQueue>,
+    changed: HashMap<String, ByQueue>,
+    since_snapshot: bool,
+    version: DataVersion,
+}
+
+/// See the module's documentation.
+pub(crate) struct ConsumerOffsets {
+    state: Mutex<State>,
+    /// One journaller or snapshot at a time: a snapshot must not claim a record that is still being appended.
+    journalling: Mutex<()>,
+    store: Store,
+    journal: Arc<Queue>,
+    disk: Arc<dyn Disk>,
+    file: PathBuf,
+    options: Arc<BrokerOptions>,
+}
+
+fn key(topic: &str, group: &str) -> String {
+    format!("{topic}@{group}")
+}
+
+impl ConsumerOffsets {
+    /// Reads the snapshot and replays the journal behind it.
+    pub(crate) fn open(store: Store, disk: Arc<dyn Disk>, options: Arc<BrokerOptions>) -> io::Result<Self> {
+        let file = options.data.join("config").join("consumerOffset.json");
+        let snapshot: OffsetsFile = read_json(&*disk, &file)?.unwrap_or_default();
+        let journal = store.queue_or_create(JOURNAL_TOPIC, 0).map_err(io::Error::other)?;
+        let mut table = snapshot.offset_table;
+        replay(&store, &journal, snapshot.gantry_journal_offset, &mut table)?;
+        let state = State { table, version: snapshot.data_version, ..State::default() };
+        Ok(ConsumerOffsets {
+            state: Mutex::new(state),
+            journalling: Mutex::new(()),
+            store,
+            journal,
+            disk,
+            file,
+            options,
+        })
+    }
+
+    pub(crate) fn get(&self, topic: &str, group: &str, queue_id: u32) -> Option<QueueOffset> {
+        let state = self.state.lock();
+        state.table.get(&key(topic, group))?.get(&queue_id).copied().map(QueueOffset)
+    }
+
+    /// Stores what the group says, even when it goes back: a reset does.
+    pub(crate) fn commit(&self, topic: &str, group: &str, queue_id: u32, offset: QueueOffset) {
+        let mut state = self.state.lock();
+        let key = key(topic, group);
+        let known = state.table.get(&key).and_then(|queues| queues.get(&queue_id)).copied();
+        if known == Some(offset.0) {
+            return;
+        }
+        state.table.entry(key.clone()).or_default().insert(queue_id, offset.0);
+        state.changed.entry(key).or_default().insert(queue_id, offset.0);
+    }
+
+    /// Forgets every offset that `forget(topic, group)` names, durably.
+    pub(crate) fn remove_where(&self, forget: impl Fn(&str, &str) -> bool) -> io::Result<()> {
+        let keep = |key: &String| key.rsplit_once('@').is_none_or(|(topic, group)| !forget(topic, group));
+        {
+            let mut state = self.state.lock();
+            state.table.retain(|key, _| keep(key));
+            state.changed.retain(|key, _| keep(key));
+            state.since_snapshot = true;
+        }
+        // The journal still holds the removed entries: only a snapshot behind them makes the removal last.
+        self.snapshot()
+    }
+
+    /// Appends what changed to the journal. Blocks on the log.
+    pub(crate) fn journal(&self) -> io::Result<()> {
+        let _one = self.journalling.lock();
+        self.journal_changes()
+    }
+
+    fn journal_changes(&self) -> io::Result<()> {
+        let changed = {
+            let mut state = self.state.lock();
+            if state.changed.is_empty() {
+                return Ok(());
+            }
+            state.since_snapshot = true;
+            std::mem::take(&mut state.changed)
+        };
+        let entries: Vec<_> = changed.iter().collect();
+        for chunk in entries.chunks(JOURNAL_RECORD_ENTRIES_MAX) {
+            let body =
+                serde_json::to_vec(&chunk.iter().copied().collect::<BTreeMap<_, _>>()).map_err(io::Error::other)?;
+            if let Err(error) = Outgoing::internal(&self.options, body).append(&self.store, &self.journal) {
+                // Tried again next time; newer commits of the same queue win.
+                let mut state = self.state.lock();
+                for (key, queues) in changed {
+                    let later = state.changed.entry(key).or_default();
+                    for (queue_id, offset) in queues {
+                        later.entry(queue_id).or_insert(offset);
+                    }
+                }
+                return Err(io::Error::other(error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Journals what changed, then writes the snapshot if anything changed since the last one. Blocks on the disk.
+    pub(crate) fn snapshot(&self) -> io::Result<()> {
+        let _one = self.journalling.lock();
+        self.journal_changes()?;
+        let file = {
+            let mut state = self.state.lock();
+            if !state.since_snapshot {
+                return Ok(());
+            }
+            state.since_snapshot = false;
+            state.version.bump(self.options.clock.now_ms());
+            OffsetsFile {
+                data_version: state.version.clone(),
+                gantry_journal_offset: self.journal.next_offset().0,
+                offset_table: state.table.clone(),
+            }
+        };
+        write_json(&*self.disk, &self.file, &file).inspect_err(|_| self.state.lock().since_snapshot = true)
+    }
+}
+
+fn replay(store: &Store, journal: &Queue, from: u64, table: &mut HashMap<String, ByQueue>) -> io::Result<()> {
+    let mut next = QueueOffset(from.max(journal.min_offset().0));
+    let mut entries = Vec::new();
+    let mut bytes = Vec::new();
+    loop {
+        entries.clear();
+        journal.entries(next, 1_000, Wait::Allowed, &mut entries).map_err(io::Error::other)?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        for entry in &entries {
+            bytes.clear();
+            store
+                .read(entry.physical_offset, entry.size as usize, Wait::Allowed, &mut bytes)
+                .map_err(io::Error::other)?;
+            let record = RecordView::parse(&bytes).map_err(io::Error::other)?;
+            match serde_json::from_slice::<HashMap<String, ByQueue>>(record.body()) {
+                Ok(changes) => {
+                    for (key, queues) in changes {
+                        table.entry(key).or_default().extend(queues);
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(physical_offset = %entry.physical_offset, %error, "journalled consumer offsets are unreadable and skipped; consumers may see messages again");
+                }
+            }
+            next = next.plus(1);
+        }
+    }
+}

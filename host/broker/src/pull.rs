@@ -1,0 +1,236 @@
+//! PULL_MESSAGE (11) and LITE_PULL_MESSAGE (361): read a queue from an offset, through the subscription and the bound
+//! plugin; at the end of the queue wait for more until the client's deadline.
+//!
+//! A waiting pull follows the queue's end itself: there is no table of held requests and no sweep. A message that the filter
+//! refuses wakes it too, but it goes on waiting and remembers how far it looked.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+use gantry_filter::Selector;
+use gantry_model::{
+    name::RETRY_PREFIX,
+    offset::QueueOffset,
+    subscription::{Subscription, TYPE_TAG},
+    sys_flag,
+};
+use gantry_plugin::Binding;
+use gantry_protocol::{
+    body::heartbeat::MessageModel,
+    code::{request, response},
+    request::pull::{PullReply, PullRequest},
+};
+use gantry_store::{Queue, Wait};
+use tokio::time::Instant;
+
+use crate::{
+    broker::Broker,
+    clients::Subscribed,
+    reply::{Refusal, ReplyTo},
+    scan::{Scan, ScanError, Stop},
+};
+
+/// How long a pull whose filter cannot decide waits before it asks again, unless the filter changes first.
+const HOLD_RETRY: Duration = Duration::from_millis(500);
+
+/// What a pull reads from, once its checks have passed.
+pub(crate) struct Source {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) subscription: Arc<Subscription>,
+    pub(crate) binding: Option<Arc<Binding>>,
+    pub(crate) messages_max: usize,
+}
+
+/// Serves one pull from its checks to its answer.
+pub(crate) async fn pull(broker: Arc<Broker>, to: ReplyTo, code: i32, request: PullRequest) -> BytesMut {
+    let mut out = BytesMut::new();
+    let source = match broker.pull_source(code, &request) {
+        Ok(source) => Arc::new(source),
+        Err(refusal) => {
+            PullReply::default().encode(&mut out, to.codec, to.opaque, refusal.code, Some(&refusal.remark), b"");
+            return out;
+        }
+    };
+    if request.sys_flag & sys_flag::PULL_COMMIT_OFFSET != 0
+        && let Some(offset) = QueueOffset::from_wire(request.commit_offset)
+    {
+        broker.offsets.commit(&request.topic, &request.group, request.queue_id as u32, offset);
+    }
+    match read_or_wait(&broker, &source, &request).await {
+        Ok(answer) => answer.encode(&broker, &source.queue, to, &mut out),
+        Err(refusal) => {
+            let reply = PullReply { next_begin_offset: request.queue_offset, ..range_of(&source.queue) };
+            reply.encode(&mut out, to.codec, to.opaque, refusal.code, Some(&refusal.remark), b"");
+        }
+    }
+    out
+}
+
+/// Reads until something is found, the range ends the pull, or the client's patience does.
+async fn read_or_wait(broker: &Arc<Broker>, source: &Arc<Source>, request: &PullRequest) -> Result<Answer, Refusal> {
+    let queue = &source.queue;
+    let (min, end) = (queue.min_offset(), QueueOffset(queue.end().get()));
+    let mut from = match QueueOffset::from_wire(request.queue_offset) {
+        Some(asked) if asked < min => return Ok(Answer::moved(min, "OFFSET_TOO_SMALL")),
+        Some(asked) if asked > end => return Ok(Answer::moved(end, "OFFSET_OVERFLOW_BADLY")),
+        Some(asked) => asked,
+        None => return Ok(Answer::moved(min, "OFFSET_TOO_SMALL")),
+    };
+    let begun = from;
+    let may_wait = request.sys_flag & sys_flag::PULL_SUSPEND != 0;
+    let patience = Duration::from_millis((request.suspend_timeout_ms.max(0) as u64).min(broker.options.suspend_max_ms));
+    let deadline = Instant::now() + if may_wait { patience } else { Duration::ZERO };
+    let mut parked = None;
+    loop {
+        // Taken before the look, so that a swap or an arrival during it is not missed.
+        let generation = broker.plugins.generation().get();
+        let scan = scan(broker, source, from).await?;
+        from = scan.next;
+        if scan.messages > 0 {
+            return Ok(Answer { code: response::SUCCESS, remark: "FOUND", scan });
+        }
+        if scan.stop == Stop::Limit {
+            return Ok(Answer { code: response::PULL_RETRY_IMMEDIATELY, remark: "NO_MATCHED_MESSAGE", scan });
+        }
+        parked = parked.or_else(|| may_wait.then(|| broker.parked.clone().try_acquire_owned().ok()).flatten());
+        let news = match (&parked, scan.stop) {
+            // Not allowed to wait, or too many wait already.
+            (None, _) => false,
+            (Some(_), Stop::Held) => {
+                let changed = broker.plugins.generation().reached(generation + 1);
+                let retry = deadline.min(Instant::now() + HOLD_RETRY);
+                tokio::time::timeout_at(retry, changed).await.is_ok() || retry < deadline
+            }
+            (Some(_), _) => {
+                matches!(tokio::time::timeout_at(deadline, queue.end().reached(from.0 + 1)).await, Ok(Ok(())))
+            }
+        };
+        if !news {
+            return Ok(match (scan.stop, from > begun) {
+                // The client moves on over what was looked at and refused.
+                (_, true) => Answer { code: response::PULL_RETRY_IMMEDIATELY, remark: "NO_MATCHED_MESSAGE", scan },
+                (Stop::Held, false) => Answer { code: response::PULL_NOT_FOUND, remark: "HELD_BY_FILTER", scan },
+                (_, false) => Answer { code: response::PULL_NOT_FOUND, remark: "NO_MATCHED_MESSAGE", scan },
+            });
+        }
+    }
+}
+
+/// Looks once; on the worker when everything is in memory and the filter is quick, else on a bounded pool.
+async fn scan(broker: &Arc<Broker>, source: &Arc<Source>, from: QueueOffset) -> Result<Scan, Refusal> {
+    let selector = Selector::new(source.subscription.clone(), source.binding.clone());
+    let failed = |error: ScanError| Refusal::new(response::SYSTEM_ERROR, error.to_string());
+    if !selector.wants_blocking() {
+        match crate::scan::scan(&broker.store, &broker.options, source, selector, from, Wait::Never) {
+            Err(ScanError::WouldBlock) => {}
+            done => return done.map_err(failed),
+        }
+    }
+    // The semaphore is never closed.
+    let _permit = broker.blocking_pulls.acquire().await.ok();
+    let (broker, source) = (broker.clone(), source.clone());
+    let blocking = move || {
+        let selector = Selector::new(source.subscription.clone(), source.binding.clone());
+        crate::scan::scan(&broker.store, &broker.options, &source, selector, from, Wait::Allowed)
+    };
+    match tokio::task::spawn_blocking(blocking).await {
+        Ok(done) => done.map_err(failed),
+        Err(stopped) => Err(Refusal::new(response::SYSTEM_ERROR, stopped.to_string())),
+    }
+}
+
+impl Broker {
+    /// The checks of a pull, in RocketMQ's order.
+    fn pull_source(&self, code: i32, pull: &PullRequest) -> Result<Source, Refusal> {
+        let forbidden = |remark: String| Refusal::new(response::NO_PERMISSION, remark);
+        let group = match self.groups.get(&pull.group) {
+            Some(group) => group,
+            None => tokio::task::block_in_place(|| self.groups.get_or_create(&pull.group))?,
+        };
+        if !group.consume_enable {
+            return Err(forbidden(format!("subscription group no permission, {}", pull.group)));
+        }
+        let topic = self.topics.get(&pull.topic).ok_or_else(|| Refusal::no_topic(&pull.topic))?;
+        if !topic.config.perm.readable() {
+            return Err(forbidden(format!("the topic[{}] pulling message is forbidden", pull.topic)));
+        }
+        let readable = pull.queue_id >= 0 && (pull.queue_id as u32) < topic.config.read_queue_nums;
+        let Some(queue) = topic.queue(pull.queue_id).filter(|_| readable) else {
+            let remark = format!(
+                "queueId[{}] is illegal, topic[{}] has {} read queues",
+                pull.queue_id, pull.topic, topic.config.read_queue_nums
+            );
+            return Err(Refusal::new(response::INVALID_PARAMETER, remark));
+        };
+        let subscription = self.pull_subscription(code, pull, group.consume_broadcast_enable)?;
+        // Retried messages were judged when they were first delivered.
+        let exempt = pull.topic.starts_with(RETRY_PREFIX);
+        let binding = if exempt { None } else { self.plugins.binding(&pull.topic, &pull.group) };
+        let messages_max = usize::try_from(pull.max_messages).unwrap_or(0).clamp(1, self.options.pull_messages_max);
+        Ok(Source { queue: queue.clone(), subscription, binding, messages_max })
+    }
+
+    fn pull_subscription(
+        &self,
+        code: i32,
+        pull: &PullRequest,
+        may_broadcast: bool,
+    ) -> Result<Arc<Subscription>, Refusal> {
+        let subscription = if pull.sys_flag & sys_flag::PULL_SUBSCRIPTION != 0 {
+            let expression = pull.subscription.as_deref().unwrap_or("*");
+            let kind = pull.expression_type.clone().unwrap_or_else(|| TYPE_TAG.to_owned());
+            Arc::new(Subscription { expression_type: Some(kind), ..Subscription::from_tags(&pull.topic, expression) })
+        } else {
+            let missing = || {
+                let remark = format!("the consumer's group {} has no subscription of topic {}", pull.group, pull.topic);
+                Refusal::new(response::SUBSCRIPTION_NOT_EXIST, remark)
+            };
+            let Subscribed::To(known, model) = self.clients.subscription(&pull.group, &pull.topic) else {
+                return Err(missing());
+            };
+            if model == MessageModel::Broadcasting && !may_broadcast {
+                let remark = format!("the consumer group[{}] can not consume by broadcast way", pull.group);
+                return Err(Refusal::new(response::NO_PERMISSION, remark));
+            }
+            if code == request::PULL_MESSAGE && known.sub_version < pull.sub_version {
+                let remark = "the consumer's subscription not latest".to_owned();
+                return Err(Refusal::new(response::SUBSCRIPTION_NOT_LATEST, remark));
+            }
+            known
+        };
+        if !subscription.is_tag() {
+            let kind = subscription.expression_type.as_deref().unwrap_or_default();
+            let remark = format!("The broker does not support consumer to filter message by {kind}");
+            return Err(Refusal::new(response::SYSTEM_ERROR, remark));
+        }
+        Ok(subscription)
+    }
+}
+
+/// What a pull is answered with.
+struct Answer {
+    code: i32,
+    remark: &'static str,
+    scan: Scan,
+}
+
+impl Answer {
+    fn moved(to: QueueOffset, remark: &'static str) -> Self {
+        Answer { code: response::PULL_OFFSET_MOVED, remark, scan: Scan::nothing(to) }
+    }
+
+    fn encode(&self, broker: &Broker, queue: &Queue, to: ReplyTo, out: &mut BytesMut) {
+        broker.metrics.messages_out.add(self.scan.messages as u64);
+        let reply = PullReply {
+            next_begin_offset: self.scan.next.to_wire(),
+            filter: self.scan.filter.as_deref(),
+            ..range_of(queue)
+        };
+        let remark = self.scan.held_because.as_deref().unwrap_or(self.remark);
+        reply.encode(out, to.codec, to.opaque, self.code, Some(remark), &self.scan.body);
+    }
+}
+
+fn range_of(queue: &Queue) -> PullReply<'static> {
+    PullReply { min_offset: queue.min_offset().to_wire(), max_offset: queue.end().get() as i64, ..PullReply::default() }
+}

@@ -1,0 +1,272 @@
+//! One look at a queue: entries, then records, then verdicts, until something bounds it.
+//!
+//! The next offset always says how far was looked, never further: a message that could not be judged ends the look before
+//! it, so that no consumer ever passes over one because a plugin failed.
+
+use gantry_filter::{Selector, Verdict};
+use gantry_model::{message::MessageView, offset::QueueOffset, properties};
+use gantry_plugin::OnError;
+use gantry_protocol::record::{self, RecordView};
+use gantry_store::{QueueEntry, ReadError, Store, Wait};
+
+use crate::{options::BrokerOptions, pull::Source};
+
+/// Entries read from the queue at a time.
+const ENTRIES_PER_READ: usize = 256;
+
+/// Why a look ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// At the end of the queue.
+    End,
+    /// At a limit of messages, bytes or entries; there is more.
+    Limit,
+    /// Before a message that the filter cannot decide.
+    Held,
+}
+
+/// What one look found.
+pub(crate) struct Scan {
+    /// Whole records, concatenated.
+    pub(crate) body: Vec<u8>,
+    /// Records in `body`.
+    pub(crate) messages: usize,
+    /// Where the next look begins.
+    pub(crate) next: QueueOffset,
+    pub(crate) stop: Stop,
+    /// Plugin version that judged, as `name@hash`.
+    pub(crate) filter: Option<String>,
+    /// Why the filter could not decide.
+    pub(crate) held_because: Option<String>,
+}
+
+impl Scan {
+    pub(crate) fn nothing(next: QueueOffset) -> Self {
+        Scan { body: Vec::new(), messages: 0, next, stop: Stop::End, filter: None, held_because: None }
+    }
+}
+
+/// A look that came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ScanError {
+    /// Something is not in memory and the caller may not wait for the device.
+    #[error("the read would wait for the device")]
+    WouldBlock,
+    #[error(transparent)]
+    Store(#[from] ReadError),
+    #[error(
+        "the log holds no readable record where queue offset {offset} points: {error}; the queue stops here, nothing is skipped"
+    )]
+    Record { offset: QueueOffset, error: record::RecordError },
+}
+
+/// Looks at the queue of `source` from `from` on.
+pub(crate) fn scan(
+    store: &Store,
+    options: &BrokerOptions,
+    source: &Source,
+    mut selector: Selector,
+    from: QueueOffset,
+    wait: Wait,
+) -> Result<Scan, ScanError> {
+    let mut scan = Scan { filter: selector.label(), ..Scan::nothing(from) };
+    let mut look = Look { store, options, source, wait, read: Vec::new(), picked: Vec::new() };
+    let mut scanned = 0;
+    let mut entries = Vec::with_capacity(ENTRIES_PER_READ);
+    while scanned < options.pull_scan_max {
+        entries.clear();
+        let want = ENTRIES_PER_READ.min(options.pull_scan_max - scanned);
+        if !gantry_store_read(source.queue.entries(scan.next, want, wait, &mut entries))? {
+            // What was found so far is worth an answer; the rest comes with the next pull.
+            return if scan.messages > 0 { Ok(Scan { stop: Stop::Limit, ..scan }) } else { Err(ScanError::WouldBlock) };
+        }
+        if entries.is_empty() {
+            return Ok(Scan { stop: Stop::End, ..scan });
+        }
+        scanned += entries.len();
+        match look.deliver(&entries, &mut selector, &mut scan) {
+            Ok(Some(stop)) => return Ok(Scan { stop, ..scan }),
+            Ok(None) => {}
+            Err(ScanError::WouldBlock) if scan.messages > 0 => return Ok(Scan { stop: Stop::Limit, ..scan }),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Scan { stop: Stop::Limit, ..scan })
+}
+
+/// `false` when the read would have waited.
+fn gantry_store_read(read: Result<gantry_store::Read, ReadError>) -> Result<bool, ReadError> {
+    Ok(match read? {
+        gantry_store::Read::Done => true,
+        gantry_store::Read::WouldBlock => false,
+    })
+}
+
+struct Look<'a> {
+    store: &'a Store,
+    options: &'a BrokerOptions,
+    source: &'a Source,
+    wait: Wait,
+    read: Vec<u8>,
+    picked: Vec<(QueueOffset, QueueEntry)>,
+}
+
+impl Look<'_> {
+    /// Goes through entries that begin at `scan.next`; `Some` when the look is over.
+    fn deliver(
+        &mut self,
+        entries: &[QueueEntry],
+        selector: &mut Selector,
+        scan: &mut Scan,
+    ) -> Result<Option<Stop>, ScanError> {
+        let mut at = 0;
+        while at < entries.len() {
+            let base = scan.next;
+            let rest = &entries[at..];
+            let (looked, full) = self.pick(rest, base, selector, scan);
+            if self.picked.is_empty() {
+                scan.next = base.plus(looked as u64);
+                at += looked;
+                if full {
+                    return Ok(Some(Stop::Limit));
+                }
+                continue;
+            }
+            if let Some(stop) = self.judge(selector, scan)? {
+                return Ok(Some(stop));
+            }
+            scan.next = base.plus(looked as u64);
+            at += looked;
+            if full {
+                return Ok(Some(Stop::Limit));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Chooses entries worth reading, one filter batch at most. Returns how many were looked at and whether the answer is full.
+    fn pick(&mut self, entries: &[QueueEntry], base: QueueOffset, selector: &Selector, scan: &Scan) -> (usize, bool) {
+        self.picked.clear();
+        let mut bytes = scan.body.len();
+        for (index, entry) in entries.iter().enumerate() {
+            if !selector.admits_entry(entry.tag_code) {
+                continue;
+            }
+            let count = scan.messages + self.picked.len();
+            let over = count > 0 && bytes + entry.size as usize > self.options.pull_bytes_max;
+            if count >= self.source.messages_max || over {
+                return (index, true);
+            }
+            if self.picked.len() >= selector.max_batch() {
+                return (index, false);
+            }
+            bytes += entry.size as usize;
+            self.picked.push((base.plus(index as u64), *entry));
+        }
+        (entries.len(), false)
+    }
+
+    /// Reads the picked records, has them judged and adds what is to be delivered.
+    fn judge(&mut self, selector: &mut Selector, scan: &mut Scan) -> Result<Option<Stop>, ScanError> {
+        if selector.admits_every_record() {
+            let before = scan.body.len();
+            if !self.read_picked_into_body(scan)? {
+                scan.body.truncate(before);
+                return Err(ScanError::WouldBlock);
+            }
+            scan.messages += self.picked.len();
+            return Ok(None);
+        }
+        let mut read = std::mem::take(&mut self.read);
+        read.clear();
+        let complete = self.read_picked(&mut read);
+        self.read = read;
+        if !complete? {
+            return Err(ScanError::WouldBlock);
+        }
+        let mut views = Vec::with_capacity(self.picked.len());
+        let mut records = Vec::with_capacity(self.picked.len());
+        let mut start = 0;
+        for (offset, entry) in &self.picked {
+            let bytes = &self.read[start..start + entry.size as usize];
+            start += entry.size as usize;
+            let view = RecordView::parse(bytes).map_err(|error| ScanError::Record { offset: *offset, error })?;
+            views.push(view.message());
+            records.push(bytes);
+        }
+        let mut verdicts = Vec::with_capacity(views.len());
+        let mut done = 0;
+        while done < views.len() {
+            verdicts.clear();
+            selector.judge(&views[done..], &mut verdicts);
+            for verdict in &verdicts {
+                let (offset, bytes, view) = (self.picked[done].0, records[done], &views[done]);
+                match verdict {
+                    Verdict::Skip => {}
+                    Verdict::Deliver => {
+                        scan.body.extend_from_slice(bytes);
+                        scan.messages += 1;
+                    }
+                    Verdict::Undecided => {
+                        let reason = selector.undecided_reason();
+                        let on_error = self.source.binding.as_ref().map_or(OnError::Hold, |binding| binding.on_error());
+                        if on_error == OnError::Hold {
+                            scan.next = offset;
+                            scan.held_because = Some(reason);
+                            return Ok(Some(Stop::Held));
+                        }
+                        scan.body.extend_from_slice(&marked(view, bytes, &reason));
+                        scan.messages += 1;
+                    }
+                }
+                done += 1;
+            }
+            if verdicts.is_empty() {
+                // A selector that judges nothing decides nothing.
+                scan.next = self.picked[done].0;
+                scan.held_because = Some(selector.undecided_reason());
+                return Ok(Some(Stop::Held));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read_picked_into_body(&mut self, scan: &mut Scan) -> Result<bool, ReadError> {
+        let mut body = std::mem::take(&mut scan.body);
+        let complete = self.read_picked(&mut body);
+        scan.body = body;
+        complete
+    }
+
+    /// Appends the picked records to `out`, neighbours in the log in one read. `false` when a read would have waited.
+    fn read_picked(&self, out: &mut Vec<u8>) -> Result<bool, ReadError> {
+        let mut run = 0;
+        while run < self.picked.len() {
+            let first = self.picked[run].1;
+            let mut len = first.size as usize;
+            let mut end = run + 1;
+            while end < self.picked.len()
+                && self.picked[end].1.physical_offset == first.physical_offset.plus(len as u64)
+            {
+                len += self.picked[end].1.size as usize;
+                end += 1;
+            }
+            if !gantry_store_read(self.store.read(first.physical_offset, len, self.wait, out))? {
+                return Ok(false);
+            }
+            run = end;
+        }
+        Ok(true)
+    }
+}
+
+/// The record once more with a property that says why no filter judged it. Delivered as it is when that does not fit.
+fn marked(view: &MessageView<'_>, bytes: &[u8], reason: &str) -> Vec<u8> {
+    let reason: String = reason.chars().filter(|c| !c.is_control()).take(200).collect();
+    let fits = view.properties.len() + reason.len() + 64 <= properties::PROPERTIES_LEN_MAX;
+    match RecordView::parse(bytes) {
+        Ok(record) if fits => record::reencode_with_property(&record, properties::FILTER_UNDECIDED, &reason)
+            .unwrap_or_else(|_| bytes.to_vec()),
+        _ => bytes.to_vec(),
+    }
+}

@@ -1,0 +1,200 @@
+//! Delayed messages: one follower a level, because within a level messages fall due in the order in which they came.
+//!
+//! A message waits in `SCHEDULE_TOPIC_XXXX`; its queue entry's tag code is the delivery time. When due it is appended to its
+//! real topic, and only then the level's offset moves on, so a crash in between delivers it twice and never not at all.
+
+use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Duration};
+
+use gantry_base::disk::Disk;
+use gantry_model::{
+    delay::{DelayLevel, LEVELS_MS},
+    name::{RETRY_PREFIX, SCHEDULE_TOPIC},
+    offset::QueueOffset,
+    properties,
+    version::DataVersion,
+};
+use gantry_protocol::record::RecordView;
+use gantry_store::{Queue, QueueEntry, Wait};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    broker::Broker,
+    message::Outgoing,
+    topics::{read_json, write_json},
+};
+
+/// Due messages that are delivered together.
+const BATCH_MAX: usize = 256;
+/// How often moved offsets are saved; a crash delivers what fell due since then once more.
+pub(crate) const SAVE_EVERY_MS: u64 = 1_000;
+/// Pause after a delivery that failed (disk full, log stopped).
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// `delayOffset.json`, RocketMQ's shape: next offset by level.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct DelayFile {
+    data_version: DataVersion,
+    offset_table: BTreeMap<u8, u64>,
+}
+
+/// How far each level has been delivered.
+pub(crate) struct Delivered {
+    state: Mutex<(DelayFile, bool)>,
+    disk: Arc<dyn Disk>,
+    file: PathBuf,
+}
+
+impl Delivered {
+    pub(crate) fn open(disk: Arc<dyn Disk>, data: &std::path::Path) -> io::Result<Self> {
+        let file = data.join("config").join("delayOffset.json");
+        let found = read_json(&*disk, &file)?.unwrap_or_default();
+        Ok(Delivered { state: Mutex::new((found, false)), disk, file })
+    }
+
+    fn get(&self, level: DelayLevel) -> QueueOffset {
+        QueueOffset(self.state.lock().0.offset_table.get(&level.number()).copied().unwrap_or(0))
+    }
+
+    fn set(&self, level: DelayLevel, offset: QueueOffset) {
+        let mut state = self.state.lock();
+        state.0.offset_table.insert(level.number(), offset.0);
+        state.1 = true;
+    }
+
+    /// Saves what moved. Blocks on the disk.
+    pub(crate) fn save(&self, now_ms: u64) -> io::Result<()> {
+        let file = {
+            let mut state = self.state.lock();
+            if !state.1 {
+                return Ok(());
+            }
+            state.1 = false;
+            state.0.data_version.bump(now_ms);
+            state.0.clone()
+        };
+        write_json(&*self.disk, &self.file, &file).inspect_err(|_| self.state.lock().1 = true)
+    }
+}
+
+/// Delivers one level until cancelled.
+pub(crate) async fn follow(broker: Arc<Broker>, level: DelayLevel, cancel: CancellationToken) {
+    let Some(queue) = broker.topics.get(SCHEDULE_TOPIC).and_then(|topic| topic.queue(level.queue_id() as i32).cloned())
+    else {
+        return;
+    };
+    let mut next = broker.delivered.get(level).max(queue.min_offset());
+    loop {
+        let step = async {
+            if queue.end().reached(next.0 + 1).await.is_err() {
+                return std::future::pending().await;
+            }
+            wait_until_due(&broker, &queue, level, next).await
+        };
+        let due = tokio::select! {
+            () = cancel.cancelled() => return,
+            due = step => due,
+        };
+        let (worker, from) = (broker.clone(), queue.clone());
+        let delivered = match due {
+            Ok(()) => tokio::task::spawn_blocking(move || deliver_due(&worker, &from, level, next)).await,
+            Err(error) => Ok(Err(error)),
+        };
+        match delivered {
+            Ok(Ok((after, end))) => {
+                if broker.wait_durable(end).await.is_ok() {
+                    next = after;
+                    broker.delivered.set(level, next);
+                }
+            }
+            Ok(Err(error)) => {
+                tracing::error!(level = level.number(), queue_offset = %next, %error, "delayed messages wait: delivery failed and is tried again");
+                tokio::select! {
+                    () = cancel.cancelled() => return,
+                    () = tokio::time::sleep(RETRY_AFTER) => {}
+                }
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+async fn wait_until_due(
+    broker: &Arc<Broker>,
+    queue: &Arc<Queue>,
+    level: DelayLevel,
+    next: QueueOffset,
+) -> io::Result<()> {
+    let from = queue.clone();
+    let entry = tokio::task::spawn_blocking(move || entries(&from, next, 1).map(|found| found.first().copied()));
+    let entry = entry.await.map_err(io::Error::other)??;
+    let Some(entry) = entry else { return Ok(()) };
+    let now_ms = broker.options.clock.now_ms();
+    let wait_ms = due_ms(&entry, level, now_ms).saturating_sub(now_ms);
+    tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+    Ok(())
+}
+
+/// When an entry falls due. A time further off than the level's delay cannot be right (the clock went back): due now.
+fn due_ms(entry: &QueueEntry, level: DelayLevel, now_ms: u64) -> u64 {
+    let due = entry.tag_code.max(0) as u64;
+    if due > now_ms + level.delay_ms() { now_ms } else { due }
+}
+
+fn entries(queue: &Queue, from: QueueOffset, max: usize) -> io::Result<Vec<QueueEntry>> {
+    let mut entries = Vec::with_capacity(max);
+    queue.entries(from, max, Wait::Allowed, &mut entries).map_err(io::Error::other)?;
+    Ok(entries)
+}
+
+/// Delivers what is due from `next` on; the offset behind it, and the log position that must be durable first.
+fn deliver_due(
+    broker: &Broker,
+    queue: &Arc<Queue>,
+    level: DelayLevel,
+    next: QueueOffset,
+) -> io::Result<(QueueOffset, u64)> {
+    let (mut after, mut end) = (next, 0);
+    let now_ms = broker.options.clock.now_ms();
+    for entry in entries(queue, next, BATCH_MAX)? {
+        if due_ms(&entry, level, now_ms) > now_ms {
+            break;
+        }
+        let bytes = broker.store.record(entry.physical_offset, Wait::Allowed).map_err(io::Error::other)?;
+        if let Some(bytes) = bytes {
+            end = deliver(broker, &bytes)?.unwrap_or(end);
+        }
+        after = after.plus(1);
+    }
+    Ok((after, end))
+}
+
+/// Appends one due message to its real queue. `None` = it has nowhere to go (its topic was deleted) and is dropped, said loudly.
+fn deliver(broker: &Broker, bytes: &[u8]) -> io::Result<Option<u64>> {
+    let record = RecordView::parse(bytes).map_err(io::Error::other)?;
+    let message = record.message();
+    let (topic, queue_id) = (message.property(properties::REAL_TOPIC), message.property(properties::REAL_QID));
+    let (Some(topic), Some(queue_id)) = (topic, queue_id.and_then(|id| id.parse::<i32>().ok())) else {
+        tracing::error!(physical_offset = %message.physical_offset, "a delayed message names no topic and queue to go to; it is dropped");
+        return Ok(None);
+    };
+    let found = match topic.starts_with(RETRY_PREFIX) {
+        true => broker.topics.get_or_create_internal(topic, 1).ok(),
+        false => broker.topics.get(topic),
+    };
+    let Some(queue) = found.as_ref().and_then(|found| found.queue(queue_id).or_else(|| found.queue(0))) else {
+        tracing::warn!(%topic, physical_offset = %message.physical_offset, "a delayed message fell due for a topic that is gone; it is dropped");
+        return Ok(None);
+    };
+    let again = Outgoing::again(&message, broker.options.advertised, |name| {
+        matches!(name, "DELAY" | "REAL_TOPIC" | "REAL_QID")
+    });
+    again.append(&broker.store, queue).map(|placed| Some(placed.end)).map_err(io::Error::other)
+}
+
+/// All levels.
+pub(crate) fn levels() -> impl Iterator<Item = DelayLevel> {
+    (1..=LEVELS_MS.len() as i64).filter_map(DelayLevel::clamped)
+}

@@ -1,0 +1,412 @@
+//! SEND_MESSAGE (10), SEND_MESSAGE_V2 (310), SEND_BATCH_MESSAGE (320): the hottest path.
+//!
+//! All sends that one read of a connection yielded become one append, so that a pipelining producer pays for one write and,
+//! under synchronous flush, one wait. The order of checks and their codes are RocketMQ's (`SendMessageProcessor`).
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+use gantry_model::{
+    delay::DelayLevel,
+    name::{self, RETRY_PREFIX, SCHEDULE_TOPIC},
+    properties,
+};
+use gantry_protocol::{
+    batch,
+    code::response,
+    frame::Frame,
+    message_id::MessageId,
+    request::send::{SendReply, SendRequest},
+};
+use gantry_remoting::{Peer, Replies};
+use gantry_store::{AppendError, Draft, Flush, Placed, Queue};
+
+use crate::{
+    broker::Broker,
+    consumer_offsets::JOURNAL_TOPIC,
+    reply::{Refusal, ReplyTo},
+    topics::{Topic, Topics},
+    unique_key,
+};
+
+/// What the store adds behind the properties: its checksum.
+const CHECKSUM_PROPERTY_LEN: usize = 20;
+
+/// One send that passed every check; its messages are `items[first..first + count]`.
+struct Accepted<'a> {
+    to: ReplyTo,
+    queue_id: u32,
+    unique_key: Cow<'a, str>,
+    waits: bool,
+    first: usize,
+    count: usize,
+}
+
+/// One message to be stored.
+struct Item<'a> {
+    queue: &'a Arc<Queue>,
+    request: &'a SendRequest<'a>,
+    flag: i32,
+    body: &'a [u8],
+    properties: Cow<'a, [u8]>,
+    /// Properties that this broker adds for this message alone.
+    added: Vec<u8>,
+}
+
+/// Serves a run of sends: decode, check, append once, answer (at once, or when the disk has them).
+pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], replies: &mut Replies) {
+    let mut decoded = Vec::with_capacity(frames.len());
+    for frame in frames {
+        let to = ReplyTo::of(frame);
+        match SendRequest::parse(&frame.header).map_err(Refusal::from).and_then(|request| broker.redirect(request)) {
+            Ok(request) => decoded.push((to, request, frame.body)),
+            Err(refusal) => to.refuse(replies.now(), &refusal),
+        }
+    }
+
+    let topics = broker.topics.snapshot();
+    let mut items = Vec::with_capacity(decoded.len());
+    let mut accepted = Vec::with_capacity(decoded.len());
+    for (to, request, body) in &decoded {
+        match accept(broker, &topics, *to, request, body, &mut items) {
+            Ok(send) => accepted.push(send),
+            Err(refusal) => to.refuse(replies.now(), &refusal),
+        }
+    }
+    if items.is_empty() {
+        return;
+    }
+
+    let (born_host, store_host) = (peer.address(), broker.options.advertised);
+    let parts: Vec<[&[u8]; 3]> =
+        items.iter().map(|item| [&*item.properties, &item.added[..], &broker.stamp[..]]).collect();
+    let drafts: Vec<Draft<'_>> = items
+        .iter()
+        .zip(&parts)
+        .map(|(item, properties)| Draft {
+            queue: item.queue,
+            flag: item.flag,
+            sys_flag: item.request.sys_flag,
+            born_ms: item.request.born_ms,
+            born_host,
+            store_host,
+            reconsume_times: item.request.reconsume_times,
+            prepared_transaction_offset: 0,
+            body: item.body,
+            properties,
+        })
+        .collect();
+    let mut placed = Vec::with_capacity(drafts.len());
+    if let Err(error) = broker.store.append(&drafts, &mut placed) {
+        let refusal = append_refusal(&error);
+        for send in &accepted {
+            send.to.refuse(replies.now(), &refusal);
+        }
+        return;
+    }
+    broker.metrics.messages_in.add(placed.len() as u64);
+
+    let mut waiting = Vec::new();
+    for send in &accepted {
+        let places = &placed[send.first..send.first + send.count];
+        if send.waits && broker.options.flush == Flush::Sync {
+            waiting.push(Stored::new(broker, send, places));
+        } else if !send.to.oneway {
+            Stored::new(broker, send, places).encode(broker, response::SUCCESS, None, replies.now());
+        }
+    }
+    if let (false, Some(last)) = (waiting.is_empty(), placed.last()) {
+        let count = waiting.len();
+        replies.later(count, answer_when_flushed(broker.clone(), waiting, last.end));
+    }
+}
+
+/// Answers sends that are stored once they are flushed, or says that this is not certain.
+async fn answer_when_flushed(broker: Arc<Broker>, sends: Vec<Stored<'static>>, end: u64) -> BytesMut {
+    let limit = Duration::from_millis(broker.options.flush_timeout_ms);
+    let flushed = tokio::time::timeout(limit, broker.store.flushed().reached(end)).await;
+    let mut out = BytesMut::with_capacity(sends.len() * 384);
+    for send in sends {
+        match flushed {
+            Ok(Ok(())) => send.encode(&broker, response::SUCCESS, None, &mut out),
+            Err(_) => {
+                let remark = "stored, but the disk did not confirm it within flush_timeout_ms; it may be lost by a power failure";
+                send.encode(&broker, response::FLUSH_DISK_TIMEOUT, Some(remark), &mut out);
+            }
+            Ok(Err(_)) => {
+                let remark = "the log stopped before the message was flushed; it may or may not be stored";
+                send.to.refuse(&mut out, &Refusal::new(response::SERVICE_NOT_AVAILABLE, remark));
+            }
+        }
+    }
+    out
+}
+
+impl Broker {
+    /// Points a send at the topic where it belongs and makes that topic when it is unknown and may be made.
+    fn redirect<'a>(&self, mut request: SendRequest<'a>) -> Result<SendRequest<'a>, Refusal> {
+        if let Some(group) = request.topic.strip_prefix(RETRY_PREFIX) {
+            // A consumer whose send-back failed sends the message itself.
+            let config = self.groups.get(group).ok_or_else(|| Refusal::no_group(group))?;
+            let limit = request.max_reconsume_times.unwrap_or(config.retry_max_times);
+            let in_order = self.queue_locks.any_held(group, self.options.clock.now_ms());
+            if request.reconsume_times > limit || (in_order && request.reconsume_times > 0) {
+                request.topic = Cow::Owned(name::dlq_topic(group));
+                request.queue_id = 0;
+            }
+        }
+        let topic = &*request.topic;
+        if !self.topics.snapshot().contains_key(topic) {
+            // Rare, and it waits for the disk: other connections of this worker move on meanwhile.
+            tokio::task::block_in_place(|| {
+                match topic.starts_with(RETRY_PREFIX) || topic.starts_with(name::DLQ_PREFIX) {
+                    true => self.topics.get_or_create_internal(topic, 1),
+                    false => {
+                        refuse_unsendable(topic)?;
+                        let queues = u32::try_from(request.default_topic_queue_nums).unwrap_or(0);
+                        self.topics.get_or_create(topic, &request.default_topic, queues)
+                    }
+                }
+            })?;
+        }
+        Ok(request)
+    }
+}
+
+fn refuse_unsendable(topic: &str) -> Result<(), Refusal> {
+    name::check_topic(topic)?;
+    if name::is_unsendable_topic(topic) || topic == JOURNAL_TOPIC {
+        return Err(Refusal::new(response::NO_PERMISSION, format!("sending to topic[{topic}] is forbidden")));
+    }
+    Ok(())
+}
+
+/// Checks one send and adds its messages to `items`.
+fn accept<'a>(
+    broker: &Broker,
+    topics: &'a Topics,
+    to: ReplyTo,
+    request: &'a SendRequest<'a>,
+    body: &'a [u8],
+    items: &mut Vec<Item<'a>>,
+) -> Result<Accepted<'a>, Refusal> {
+    // Topics that exist have legal names; only the reserved ones are left to check.
+    if name::is_unsendable_topic(&request.topic) {
+        refuse_unsendable(&request.topic)?;
+    }
+    let topic = topics.get(&*request.topic).ok_or_else(|| Refusal::no_topic(&request.topic))?;
+    let queue_id = match request.queue_id {
+        open if open < 0 => topic.next_write_queue(),
+        named => named as u32,
+    };
+    let Some(queue) = topic.queue(queue_id as i32) else {
+        let remark = format!(
+            "request queueId[{queue_id}] is illegal, topic[{}] has {} queues",
+            request.topic,
+            topic.queues.len()
+        );
+        return Err(Refusal::new(response::INVALID_PARAMETER, remark));
+    };
+    if body.is_empty() || body.len() > broker.options.message_bytes_max {
+        let remark =
+            format!("the body has {} bytes, allowed are 1 to {}", body.len(), broker.options.message_bytes_max);
+        return Err(Refusal::new(response::MESSAGE_ILLEGAL, remark));
+    }
+    let first = items.len();
+    let traits = Traits::of(request.properties.as_bytes())?;
+    if request.is_batch {
+        accept_batch(broker, request, &traits, queue, body, items).inspect_err(|_| items.truncate(first))?;
+        let unique_key = traits.unique_key.map_or(Cow::Borrowed(""), Cow::Borrowed);
+        let count = items.len() - first;
+        return Ok(Accepted { to, queue_id, unique_key, waits: traits.waits, first, count });
+    }
+    let mut added = Vec::new();
+    let unique_key = match traits.unique_key {
+        Some(key) => Cow::Borrowed(key),
+        None => {
+            let key = unique_key::generate(&broker.options);
+            properties::push(&mut added, properties::UNIQ_KEY, &key);
+            Cow::Owned(key)
+        }
+    };
+    let queue = match traits.delay.filter(|_| !request.topic.starts_with(name::DLQ_PREFIX)) {
+        None => queue,
+        Some(level) => {
+            properties::push(&mut added, properties::REAL_TOPIC, &request.topic);
+            properties::push(&mut added, properties::REAL_QID, &queue_id.to_string());
+            schedule_queue(topics, level)?
+        }
+    };
+    let item = Item {
+        queue,
+        request,
+        flag: request.flag,
+        body,
+        properties: traits.clean(request.properties.as_bytes()),
+        added,
+    };
+    check_properties(broker, &item)?;
+    items.push(item);
+    Ok(Accepted { to, queue_id, unique_key, waits: traits.waits, first, count: 1 })
+}
+
+fn accept_batch<'a>(
+    broker: &Broker,
+    request: &'a SendRequest<'a>,
+    outer: &Traits<'_>,
+    queue: &'a Arc<Queue>,
+    body: &'a [u8],
+    items: &mut Vec<Item<'a>>,
+) -> Result<(), Refusal> {
+    let illegal = |remark: &str| Err(Refusal::new(response::MESSAGE_ILLEGAL, remark.to_owned()));
+    if request.topic.starts_with(RETRY_PREFIX) || outer.delay.is_some() {
+        return illegal("a batch can be neither delayed nor sent to a retry topic");
+    }
+    let first = items.len();
+    for message in batch::messages(body) {
+        let message = message.map_err(|error| Refusal::new(response::MESSAGE_ILLEGAL, error.to_string()))?;
+        let traits = Traits::of(message.properties)?;
+        if traits.delay.is_some() {
+            return illegal("a batch cannot hold delayed messages");
+        }
+        let mut added = Vec::new();
+        if traits.unique_key.is_none() {
+            properties::push(&mut added, properties::UNIQ_KEY, &unique_key::generate(&broker.options));
+        }
+        let properties = traits.clean(message.properties);
+        let item = Item { queue, request, flag: message.flag, body: message.body, properties, added };
+        check_properties(broker, &item)?;
+        items.push(item);
+    }
+    if items.len() == first {
+        return illegal("the batch is empty");
+    }
+    Ok(())
+}
+
+fn check_properties(broker: &Broker, item: &Item<'_>) -> Result<(), Refusal> {
+    let len = item.properties.len() + item.added.len() + broker.stamp.len() + CHECKSUM_PROPERTY_LEN;
+    if len > properties::PROPERTIES_LEN_MAX {
+        let remark = format!(
+            "the properties take {len} bytes with the broker's own, at most {} fit",
+            properties::PROPERTIES_LEN_MAX
+        );
+        return Err(Refusal::new(response::MESSAGE_ILLEGAL, remark));
+    }
+    Ok(())
+}
+
+/// The queue of the schedule topic where a delayed message waits.
+pub(crate) fn schedule_queue(topics: &Topics, level: DelayLevel) -> Result<&Arc<Queue>, Refusal> {
+    let schedule: Option<&Arc<Topic>> = topics.get(SCHEDULE_TOPIC);
+    schedule.and_then(|topic| topic.queue(level.queue_id() as i32)).ok_or_else(|| Refusal::no_topic(SCHEDULE_TOPIC))
+}
+
+/// What a message's properties ask of the broker.
+struct Traits<'a> {
+    unique_key: Option<&'a str>,
+    delay: Option<DelayLevel>,
+    /// Whether the sender waits for the disk.
+    waits: bool,
+    /// Holds properties that no client may store.
+    unclean: bool,
+}
+
+impl<'a> Traits<'a> {
+    fn of(properties: &'a [u8]) -> Result<Self, Refusal> {
+        let mut traits = Traits { unique_key: None, delay: None, waits: true, unclean: false };
+        let text = |value: &'a [u8]| std::str::from_utf8(value).unwrap_or_default();
+        for (name, value) in properties::pairs(properties) {
+            match name {
+                b"UNIQ_KEY" => traits.unique_key = Some(text(value)),
+                b"WAIT" => traits.waits = !value.eq_ignore_ascii_case(b"false"),
+                b"DELAY" => traits.delay = text(value).parse().ok().and_then(DelayLevel::clamped),
+                b"POP_CK" | b"__CRC32#" => traits.unclean = true,
+                b"TRAN_MSG" if value.eq_ignore_ascii_case(b"true") => {
+                    let remark = "transactional messages are not built yet; the message was not stored";
+                    return Err(Refusal::new(response::NO_PERMISSION, remark));
+                }
+                b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS" => {
+                    let remark =
+                        "arbitrary delivery times are not built yet, use a delay level; the message was not stored";
+                    return Err(Refusal::new(response::SYSTEM_ERROR, remark));
+                }
+                _ => {}
+            }
+        }
+        Ok(traits)
+    }
+
+    /// The properties fit to be followed by others: without what no client may store, the last pair terminated.
+    fn clean(&self, source: &'a [u8]) -> Cow<'a, [u8]> {
+        if !self.unclean && source.last().is_none_or(|last| *last == properties::VALUE_END) {
+            return Cow::Borrowed(source);
+        }
+        let mut clean = Vec::with_capacity(source.len() + 1);
+        properties::copy_where(&mut clean, source, |name| {
+            name != properties::POP_CK.as_bytes() && name != properties::CRC32.as_bytes()
+        });
+        Cow::Owned(clean)
+    }
+}
+
+/// A send whose messages lie in the log, with what its answer says.
+struct Stored<'a> {
+    to: ReplyTo,
+    queue_id: u32,
+    queue_offset: i64,
+    unique_key: Cow<'a, str>,
+    /// offsetMsgId, or several joined by commas for a batch.
+    message_ids: MessageIds,
+}
+
+enum MessageIds {
+    One(MessageId),
+    Many(String),
+}
+
+impl Stored<'static> {
+    fn new(broker: &Broker, send: &Accepted<'_>, places: &[Placed]) -> Self {
+        let id = |place: &Placed| MessageId::new(broker.options.advertised, place.physical_offset);
+        let message_ids = match places {
+            [one] => MessageIds::One(id(one)),
+            many => MessageIds::Many(many.iter().map(|place| id(place).to_string()).collect::<Vec<_>>().join(",")),
+        };
+        Stored {
+            to: send.to,
+            queue_id: send.queue_id,
+            queue_offset: places.first().map_or(0, |place| place.queue_offset.to_wire()),
+            unique_key: Cow::Owned(send.unique_key.clone().into_owned()),
+            message_ids,
+        }
+    }
+}
+
+impl Stored<'_> {
+    fn encode(&self, broker: &Broker, code: i32, remark: Option<&str>, out: &mut BytesMut) {
+        if self.to.oneway {
+            return;
+        }
+        let reply = SendReply {
+            message_id: match &self.message_ids {
+                MessageIds::One(id) => id.as_str(),
+                MessageIds::Many(ids) => ids,
+            },
+            queue_id: self.queue_id,
+            queue_offset: self.queue_offset,
+            transaction_id: (!self.unique_key.is_empty()).then_some(&*self.unique_key),
+            region: &broker.options.region,
+            trace_on: true,
+        };
+        reply.encode(out, self.to.codec, self.to.opaque, code, remark);
+    }
+}
+
+/// The code and sentence for a failed append. Nothing of it is stored.
+pub(crate) fn append_refusal(error: &AppendError) -> Refusal {
+    let code = match error {
+        AppendError::TooLarge { .. } => response::MESSAGE_ILLEGAL,
+        _ => response::SERVICE_NOT_AVAILABLE,
+    };
+    Refusal::new(code, error.to_string())
+}

@@ -1,0 +1,228 @@
+//! One exhaustive match from request code to meaning.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use gantry_protocol::{
+    body::lock::{LockBatch, LockedQueues},
+    code::{self, request::*, response},
+    frame::{Frame, FrameWriter},
+    request::{
+        admin::{DeleteGroup, DeleteTopic, GroupName, TopicName, UpdateTopic},
+        client::{ConsumerListRequest, UnregisterClient},
+        offset::{QueryConsumerOffset, QueueRequest, SearchOffset, UpdateConsumerOffset},
+        pull::PullRequest,
+        send_back::SendBackRequest,
+    },
+};
+use gantry_remoting::{Peer, Replies, Service};
+
+use crate::{
+    broker::Broker,
+    membership::malformed,
+    pull::pull,
+    reply::{Refusal, ReplyTo},
+    send,
+    send_back::send_back,
+};
+
+/// The broker's requests, served on its listeners.
+#[derive(Clone)]
+pub struct BrokerService(pub(crate) Arc<Broker>);
+
+impl Service for BrokerService {
+    type Session = Peer;
+
+    fn open(&self, peer: &Peer) -> Peer {
+        peer.clone()
+    }
+
+    fn serve(&self, peer: &mut Peer, requests: &[Frame<'_>], replies: &mut Replies) {
+        let is_send =
+            |frame: &Frame<'_>| matches!(frame.header.code, SEND_MESSAGE | SEND_MESSAGE_V2 | SEND_BATCH_MESSAGE);
+        let mut rest = requests;
+        while let Some(first) = rest.first() {
+            let run = rest.iter().take_while(|frame| is_send(frame)).count();
+            if run > 0 {
+                send::serve(&self.0, peer, &rest[..run], replies);
+            } else {
+                serve_one(&self.0, peer, first, replies);
+            }
+            rest = &rest[run.max(1)..];
+        }
+    }
+
+    fn close(&self, peer: Peer) {
+        self.0.disconnected(&peer);
+    }
+}
+
+/// Serves everything but sends. What may wait or read the disk is answered later, off this call.
+fn serve_one(broker: &Arc<Broker>, peer: &Peer, frame: &Frame<'_>, replies: &mut Replies) {
+    let to = ReplyTo::of(frame);
+    match frame.header.code {
+        code @ (PULL_MESSAGE | LITE_PULL_MESSAGE) => match PullRequest::parse(&frame.header) {
+            Ok(request) => replies.later(1, pull(broker.clone(), to, code, request)),
+            Err(error) => to.refuse(replies.now(), &error.into()),
+        },
+        CONSUMER_SEND_MSG_BACK => match SendBackRequest::parse(&frame.header) {
+            Ok(request) => {
+                let outcome = send_back(broker.clone(), request);
+                replies.later(1, async move { answer(to, outcome.await) });
+            }
+            Err(error) => to.refuse(replies.now(), &error.into()),
+        },
+        SEARCH_OFFSET_BY_TIMESTAMP => match SearchOffset::parse(&frame.header) {
+            Ok(request) => off_worker(broker, to, replies, "offset", move |broker| broker.search_offset(&request)),
+            Err(error) => to.refuse(replies.now(), &error.into()),
+        },
+        GET_EARLIEST_MSG_STORETIME => match QueueRequest::parse(&frame.header) {
+            Ok(request) => {
+                off_worker(broker, to, replies, "timestamp", move |broker| broker.earliest_store_time(&request))
+            }
+            Err(error) => to.refuse(replies.now(), &error.into()),
+        },
+        _ => {
+            if let Err(refusal) = serve_now(broker, peer, to, frame, replies.now()) {
+                to.refuse(replies.now(), &refusal);
+            }
+        }
+    }
+}
+
+fn answer(to: ReplyTo, outcome: Result<(), Refusal>) -> BytesMut {
+    let mut out = BytesMut::new();
+    match outcome {
+        Ok(()) => to.ok(&mut out),
+        Err(refusal) => to.refuse(&mut out, &refusal),
+    }
+    out
+}
+
+/// Answers with one number that takes reading the log to find.
+fn off_worker(
+    broker: &Arc<Broker>,
+    to: ReplyTo,
+    replies: &mut Replies,
+    field: &'static str,
+    find: impl FnOnce(&Broker) -> Result<i64, Refusal> + Send + 'static,
+) {
+    let broker = broker.clone();
+    replies.later(1, async move {
+        // The semaphore is never closed.
+        let _permit = broker.blocking_pulls.acquire().await.ok();
+        let worker = broker.clone();
+        let found = tokio::task::spawn_blocking(move || find(&worker)).await;
+        let found = found.unwrap_or_else(|stopped| Err(Refusal::new(response::SYSTEM_ERROR, stopped.to_string())));
+        let mut out = BytesMut::new();
+        match found {
+            Ok(number) => to.field(&mut out, field, number),
+            Err(refusal) => to.refuse(&mut out, &refusal),
+        }
+        out
+    });
+}
+
+/// Everything that is answered from memory, or that changes a table.
+fn serve_now(
+    broker: &Arc<Broker>,
+    peer: &Peer,
+    to: ReplyTo,
+    frame: &Frame<'_>,
+    out: &mut BytesMut,
+) -> Result<(), Refusal> {
+    let header = &frame.header;
+    match header.code {
+        HEART_BEAT => {
+            broker.heartbeat(peer, frame)?;
+            // No fingerprints are kept: "changed" makes clients send their full subscriptions every time.
+            let fields = |writer: &mut FrameWriter<'_, '_>| {
+                writer.ext("IS_SUPPORT_HEART_BEAT_V2", true).ext("IS_SUB_CHANGE", true);
+            };
+            to.success(out, fields, b"");
+        }
+        UNREGISTER_CLIENT => {
+            broker.unregister(&UnregisterClient::parse(header)?);
+            to.ok(out);
+        }
+        GET_CONSUMER_LIST_BY_GROUP => {
+            let list = broker.consumer_list(&ConsumerListRequest::parse(header)?.group)?;
+            to.success(out, |_| {}, &list);
+        }
+        CHECK_CLIENT_CONFIG => {
+            broker.check_client_config(frame.body)?;
+            to.ok(out);
+        }
+        QUERY_CONSUMER_OFFSET => {
+            let offset = broker.query_consumer_offset(&QueryConsumerOffset::parse(header)?)?;
+            to.field(out, "offset", offset.to_wire());
+        }
+        UPDATE_CONSUMER_OFFSET => {
+            broker.update_consumer_offset(&UpdateConsumerOffset::parse(header)?)?;
+            to.ok(out);
+        }
+        GET_MAX_OFFSET => {
+            let offset = broker.max_offset(&QueueRequest::parse(header)?);
+            to.field(out, "offset", offset);
+        }
+        GET_MIN_OFFSET => {
+            let offset = broker.min_offset(&QueueRequest::parse(header)?);
+            to.field(out, "offset", offset);
+        }
+        LOCK_BATCH_MQ => {
+            let request = LockBatch::parse(frame.body).map_err(|error| malformed("lock request", &error))?;
+            let now_ms = broker.options.clock.now_ms();
+            let held = broker.queue_locks.lock(&request.consumer_group, &request.client_id, request.mq_set, now_ms);
+            let body = LockedQueues { lock_ok_mq_set: held }.to_json();
+            to.success(out, |_| {}, &body.map_err(|error| Refusal::new(response::SYSTEM_ERROR, error.to_string()))?);
+        }
+        UNLOCK_BATCH_MQ => {
+            let request = LockBatch::parse(frame.body).map_err(|error| malformed("unlock request", &error))?;
+            broker.queue_locks.unlock(&request.consumer_group, &request.client_id, &request.mq_set);
+            to.ok(out);
+        }
+        UPDATE_AND_CREATE_TOPIC => {
+            broker.check_admin(peer)?;
+            broker.update_topic(UpdateTopic::parse(header)?)?;
+            to.ok(out);
+        }
+        UPDATE_AND_CREATE_TOPIC_LIST => {
+            broker.check_admin(peer)?;
+            broker.update_topics(frame.body)?;
+            to.ok(out);
+        }
+        DELETE_TOPIC_IN_BROKER => {
+            broker.check_admin(peer)?;
+            broker.delete_topic(&DeleteTopic::parse(header)?.topic)?;
+            to.ok(out);
+        }
+        UPDATE_AND_CREATE_SUBSCRIPTIONGROUP => {
+            broker.check_admin(peer)?;
+            broker.update_group(frame.body)?;
+            to.ok(out);
+        }
+        UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST => {
+            broker.check_admin(peer)?;
+            broker.update_groups(frame.body)?;
+            to.ok(out);
+        }
+        DELETE_SUBSCRIPTIONGROUP => {
+            broker.check_admin(peer)?;
+            let request = DeleteGroup::parse(header)?;
+            broker.delete_group(&request.group, request.clean_offset)?;
+            to.ok(out);
+        }
+        GET_ALL_TOPIC_CONFIG => to.success(out, |_| {}, &broker.all_topic_configs()?),
+        GET_ALL_SUBSCRIPTIONGROUP_CONFIG => to.success(out, |_| {}, &broker.all_group_configs()?),
+        GET_TOPIC_CONFIG => to.success(out, |_| {}, &broker.topic_config(&TopicName::parse(header)?.topic)?),
+        GET_SUBSCRIPTIONGROUP_CONFIG => {
+            to.success(out, |_| {}, &broker.group_config(&GroupName::parse(header)?.group)?)
+        }
+        unknown => {
+            tracing::debug!(code = unknown, name = code::request::name(unknown), peer = %peer.address(), "request code not supported");
+            let remark = format!(" request type {unknown} not supported");
+            return Err(Refusal::new(response::REQUEST_CODE_NOT_SUPPORTED, remark));
+        }
+    }
+    Ok(())
+}
