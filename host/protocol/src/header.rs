@@ -1,10 +1,17 @@
 //! The header of a frame: a few fixed fields and `extFields`, found in place.
 //!
-//! Both encodings are read without a map: [`Ext`] keeps the encoded pairs and is walked or searched.
+//! Both encodings are read in one pass and without a map: [`Ext`] notes where each field stands.
+
+mod ext;
+mod language;
 
 use std::borrow::Cow;
 
+use ext::BinaryExtError;
+pub use ext::Ext;
+pub(crate) use ext::Value;
 use gantry_model::version::SERVER_VERSION;
+pub use language::Language;
 
 use crate::{frame::Codec, json};
 
@@ -35,66 +42,6 @@ pub enum HeaderError {
     /// Text that is not UTF-8.
     #[error("{0} in the header is not UTF-8")]
     Utf8(&'static str),
-}
-
-/// Language of a peer's client; only logs and one reset body depend on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-#[allow(missing_docs, reason = "names of RocketMQ's LanguageCode")]
-pub enum Language {
-    Java = 0,
-    Cpp,
-    Dotnet,
-    Python,
-    Delphi,
-    Erlang,
-    Ruby,
-    Other,
-    Http,
-    Go,
-    Php,
-    Oms,
-    Rust,
-    NodeJs,
-}
-
-const LANGUAGES: [(Language, &str); 14] = [
-    (Language::Java, "JAVA"),
-    (Language::Cpp, "CPP"),
-    (Language::Dotnet, "DOTNET"),
-    (Language::Python, "PYTHON"),
-    (Language::Delphi, "DELPHI"),
-    (Language::Erlang, "ERLANG"),
-    (Language::Ruby, "RUBY"),
-    (Language::Other, "OTHER"),
-    (Language::Http, "HTTP"),
-    (Language::Go, "GO"),
-    (Language::Php, "PHP"),
-    (Language::Oms, "OMS"),
-    (Language::Rust, "RUST"),
-    (Language::NodeJs, "NODE_JS"),
-];
-
-impl Language {
-    /// The code of the binary header.
-    pub fn number(self) -> u8 {
-        self as u8
-    }
-
-    /// The name of the JSON header.
-    pub fn name(self) -> &'static str {
-        LANGUAGES[self as usize].1
-    }
-
-    /// Unknown codes are OTHER.
-    pub fn from_number(number: u8) -> Self {
-        LANGUAGES.get(usize::from(number)).map_or(Language::Other, |(language, _)| *language)
-    }
-
-    /// Unknown names are OTHER.
-    pub fn from_name(name: &str) -> Self {
-        LANGUAGES.iter().find(|(_, known)| *known == name).map_or(Language::Other, |(language, _)| *language)
-    }
 }
 
 /// The fixed fields of a frame to be written.
@@ -173,6 +120,7 @@ impl<'a> Header<'a> {
 }
 
 fn parse_json(bytes: &[u8]) -> Result<Header<'_>, HeaderError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| HeaderError::Utf8("the JSON text"))?;
     let mut header = Header {
         codec: Codec::Json,
         code: 0,
@@ -181,26 +129,18 @@ fn parse_json(bytes: &[u8]) -> Result<Header<'_>, HeaderError> {
         opaque: 0,
         flag: 0,
         remark: None,
-        ext: Ext { codec: Codec::Json, pairs: b"{}" },
+        ext: Ext::default(),
     };
-    let mut cursor = json::Cursor::new(bytes);
-    cursor.object(|cursor, key| {
-        match key {
+    json::Cursor::new(text).object(|cursor, name| {
+        match &*name.unescape() {
             "code" => header.code = cursor.int()?,
             "flag" => header.flag = cursor.int()?,
             "opaque" => header.opaque = cursor.int()?,
             "version" => header.version = cursor.int()?,
             "language" => header.language = cursor.text()?.map_or(Language::Other, |name| Language::from_name(&name)),
             "remark" => header.remark = cursor.text()?,
-            "extFields" => {
-                let span = cursor.skip()?;
-                if span.first() == Some(&b'{') {
-                    header.ext.pairs = span;
-                }
-            }
-            _ => {
-                cursor.skip()?;
-            }
+            "extFields" => header.ext = Ext::parse_json(text, cursor)?,
+            _ => drop(cursor.value()?),
         }
         Ok(())
     })?;
@@ -224,14 +164,6 @@ fn parse_binary(bytes: &[u8]) -> Result<Header<'_>, HeaderError> {
     let (ext_len, pairs) = after_remark.split_first_chunk::<4>().ok_or_else(|| truncated("extFields"))?;
     let ext_len = usize::try_from(i32::from_be_bytes(*ext_len)).map_err(|_| truncated("extFields"))?;
     let pairs = pairs.get(..ext_len).ok_or_else(|| truncated("extFields"))?;
-    let mut check = pairs;
-    while !check.is_empty() {
-        let (name, value, after) = split_pair(check).ok_or_else(|| truncated("a pair of extFields"))?;
-        if std::str::from_utf8(name).is_err() || std::str::from_utf8(value).is_err() {
-            return Err(HeaderError::Utf8("extFields"));
-        }
-        check = after;
-    }
     let remark = std::str::from_utf8(remark).map_err(|_| HeaderError::Utf8("remark"))?;
     Ok(Header {
         codec: Codec::Binary,
@@ -241,73 +173,9 @@ fn parse_binary(bytes: &[u8]) -> Result<Header<'_>, HeaderError> {
         opaque: i32_at(5),
         flag: i32_at(9),
         remark: (!remark.is_empty()).then_some(Cow::Borrowed(remark)),
-        ext: Ext { codec: Codec::Binary, pairs },
+        ext: Ext::parse_binary(pairs).map_err(|error| match error {
+            BinaryExtError::Truncated => truncated("a pair of extFields"),
+            BinaryExtError::Utf8 => HeaderError::Utf8("extFields"),
+        })?,
     })
-}
-
-/// Name, value and what follows of the first pair: i16 length, name, i32 length, value.
-fn split_pair(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let (len, rest) = bytes.split_first_chunk::<2>()?;
-    let (name, rest) = rest.split_at_checked(usize::try_from(i16::from_be_bytes(*len)).ok()?)?;
-    let (len, rest) = rest.split_first_chunk::<4>()?;
-    let (value, rest) = rest.split_at_checked(usize::try_from(i32::from_be_bytes(*len)).ok()?)?;
-    Some((name, value, rest))
-}
-
-/// The custom fields of a header, still encoded.
-///
-/// Numbers and booleans of a JSON header come out as their text (C++ sends them bare); nulls are left out.
-#[derive(Debug, Clone, Copy)]
-pub struct Ext<'a> {
-    codec: Codec,
-    /// JSON: the whole object with its braces, syntactically checked. Binary: the pairs, lengths and UTF-8 checked.
-    pairs: &'a [u8],
-}
-
-impl<'a> Ext<'a> {
-    /// Calls `each` for every field in the order of the wire. Stops at nothing: the fields were checked when parsed.
-    pub fn for_each(&self, mut each: impl FnMut(&str, Cow<'a, str>)) {
-        match self.codec {
-            Codec::Binary => {
-                let mut rest = self.pairs;
-                while let Some((name, value, after)) = split_pair(rest) {
-                    // Checked as UTF-8 when the header was parsed.
-                    if let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) {
-                        each(name, Cow::Borrowed(value));
-                    }
-                    rest = after;
-                }
-            }
-            Codec::Json => {
-                let walked = json::Cursor::new(self.pairs).object(|cursor, key| {
-                    if let Some(value) = cursor.text()? {
-                        each(key, value);
-                    }
-                    Ok(())
-                });
-                debug_assert!(walked.is_ok(), "extFields were checked when the header was parsed");
-            }
-        }
-    }
-
-    /// The value of one field; of duplicates the last.
-    pub fn get(&self, name: &str) -> Option<Cow<'a, str>> {
-        let mut found = None;
-        self.for_each(|key, value| {
-            if key == name {
-                found = Some(value);
-            }
-        });
-        found
-    }
-
-    /// The value of one field as a number; a malformed number counts as absent, as it does in RocketMQ.
-    pub fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
-        self.get(name)?.trim().parse().ok()
-    }
-
-    /// The value of one field as a boolean: "true" in any case is true, anything else false.
-    pub fn flag(&self, name: &str) -> Option<bool> {
-        Some(self.get(name)?.eq_ignore_ascii_case("true"))
-    }
 }

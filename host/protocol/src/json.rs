@@ -1,24 +1,61 @@
 //! Just enough JSON to find the fields of a header in place, and to escape text into one.
 //!
-//! serde_json would do, at the price of a map of allocated strings for every request. Depth is bounded, every read is checked.
+//! serde_json would do, at the price of a map of allocated strings for every request. Depth is bounded, every read is checked,
+//! and escapes are checked where a string is passed, so that [`Text::unescape`] later cannot fail.
+
+mod escape;
+mod integer;
 
 use std::borrow::Cow;
 
-use bytes::{BufMut, BytesMut};
+pub(crate) use escape::escape_into;
+pub(crate) use integer::integer;
 
 use crate::header::HeaderError;
 
 /// Deepest nesting that is skipped; headers use two levels.
 const DEPTH_MAX: u32 = 32;
 
+/// Reads values one after the other. Text behind the value that was asked for is never looked at: C++ clients append a line
+/// end to their headers.
 pub(crate) struct Cursor<'a> {
-    bytes: &'a [u8],
+    text: &'a str,
     at: usize,
 }
 
+/// A string as it stands between its quotes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Text<'a> {
+    pub(crate) raw: &'a str,
+    /// Where `raw` begins, in bytes of the text.
+    pub(crate) at: usize,
+    /// Whether `raw` contains escapes; they are well-formed.
+    pub(crate) escaped: bool,
+}
+
+/// One value as it stands in the text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Span<'a> {
+    Null,
+    /// A string.
+    Text(Text<'a>),
+    /// A number, a boolean, an array or an object.
+    Bare(Text<'a>),
+}
+
 impl<'a> Cursor<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Cursor { bytes, at: 0 }
+    pub(crate) fn new(text: &'a str) -> Self {
+        Cursor { text, at: 0 }
+    }
+
+    /// Begins in the middle, at the place of a [`Text`].
+    pub(crate) fn at_byte(text: &'a str, at: usize) -> Self {
+        Cursor { text, at }
+    }
+
+    /// Whether the next value is an object.
+    pub(crate) fn is_at_object(&mut self) -> bool {
+        self.peek() == Some(b'{')
     }
 
     fn error<T>(&self, expected: &'static str) -> Result<T, HeaderError> {
@@ -26,7 +63,8 @@ impl<'a> Cursor<'a> {
     }
 
     fn peek(&mut self) -> Option<u8> {
-        while let Some(byte) = self.bytes.get(self.at) {
+        let bytes = self.text.as_bytes();
+        while let Some(byte) = bytes.get(self.at) {
             if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
                 return Some(*byte);
             }
@@ -43,20 +81,33 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Walks the object at the cursor; `member` must consume the value of the key that it is given.
+    fn since(&self, start: usize, escaped: bool) -> Text<'a> {
+        // Both ends lie beside ASCII bytes, so this is always a whole text.
+        Text { raw: self.text.get(start..self.at).unwrap_or_default(), at: start, escaped }
+    }
+
+    /// Walks the object at the cursor; `member` must consume the value of the name that it is given.
     pub(crate) fn object(
         &mut self,
-        mut member: impl FnMut(&mut Cursor<'a>, &str) -> Result<(), HeaderError>,
+        member: impl FnMut(&mut Cursor<'a>, Text<'a>) -> Result<(), HeaderError>,
     ) -> Result<(), HeaderError> {
         self.eat(b'{', "{")?;
         if self.peek() == Some(b'}') {
             self.at += 1;
             return Ok(());
         }
+        self.members(member)
+    }
+
+    /// Walks the rest of an object whose next member begins at the cursor.
+    pub(crate) fn members(
+        &mut self,
+        mut member: impl FnMut(&mut Cursor<'a>, Text<'a>) -> Result<(), HeaderError>,
+    ) -> Result<(), HeaderError> {
         loop {
-            let key = self.string()?;
+            let name = self.string()?;
             self.eat(b':', ":")?;
-            member(self, &key)?;
+            member(self, name)?;
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {
@@ -70,182 +121,113 @@ impl<'a> Cursor<'a> {
 
     /// An integer of 32 bits, bare or quoted; null is 0.
     pub(crate) fn int(&mut self) -> Result<i32, HeaderError> {
-        let Some(text) = self.text()? else { return Ok(0) };
-        match text.parse::<i64>() {
+        let digits = match self.value()? {
+            Span::Null => return Ok(0),
+            Span::Text(digits) | Span::Bare(digits) => digits,
+        };
+        match integer(digits.raw.as_bytes()) {
             // A version or code beyond 32 bits cannot be meant; wrapping it could turn it into another request.
-            Ok(number) => i32::try_from(number).or_else(|_| self.error("a 32-bit integer")),
-            Err(_) => self.error("an integer"),
+            Some(number) => i32::try_from(number).or_else(|_| self.error("a 32-bit integer")),
+            None => self.error("an integer"),
         }
     }
 
     /// A scalar as text: a string unescaped, a number or boolean as written, `None` for null.
     pub(crate) fn text(&mut self) -> Result<Option<Cow<'a, str>>, HeaderError> {
-        match self.peek() {
-            Some(b'"') => self.string().map(Some),
-            Some(b'{' | b'[') => {
-                let span = self.skip()?;
-                Ok(std::str::from_utf8(span).ok().map(Cow::Borrowed))
-            }
-            _ => {
-                let word = self.word()?;
-                Ok((word != "null").then_some(Cow::Borrowed(word)))
-            }
-        }
+        Ok(match self.value()? {
+            Span::Null => None,
+            Span::Text(text) | Span::Bare(text) => Some(text.unescape()),
+        })
     }
 
-    fn word(&mut self) -> Result<&'a str, HeaderError> {
-        let rest = &self.bytes[self.at..];
-        let len = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.')).count();
-        if len == 0 {
-            return self.error("a value");
-        }
-        self.at += len;
-        std::str::from_utf8(&rest[..len]).map_err(|_| HeaderError::Utf8("a value"))
+    /// Passes one value of any kind, whose syntax is checked.
+    pub(crate) fn value(&mut self) -> Result<Span<'a>, HeaderError> {
+        self.value_at_depth(0)
     }
 
-    /// Skips one value of any kind and returns its bytes, whose syntax has been checked.
-    pub(crate) fn skip(&mut self) -> Result<&'a [u8], HeaderError> {
-        self.peek();
-        let start = self.at;
-        self.skip_value(0)?;
-        Ok(&self.bytes[start..self.at])
-    }
-
-    fn skip_value(&mut self, depth: u32) -> Result<(), HeaderError> {
+    fn value_at_depth(&mut self, depth: u32) -> Result<Span<'a>, HeaderError> {
         if depth > DEPTH_MAX {
             return self.error("less nesting");
         }
         match self.peek() {
-            Some(b'"') => self.string().map(drop),
-            Some(b'{') => self.object(|cursor, _| cursor.skip_value(depth + 1)),
+            Some(b'"') => self.string().map(Span::Text),
+            Some(b'{') => {
+                let start = self.at;
+                self.object(|cursor, _| cursor.value_at_depth(depth + 1).map(drop))?;
+                Ok(Span::Bare(self.since(start, false)))
+            }
             Some(b'[') => {
-                self.at += 1;
-                if self.peek() == Some(b']') {
+                let start = self.at;
+                self.array(depth)?;
+                Ok(Span::Bare(self.since(start, false)))
+            }
+            _ => self.word(),
+        }
+    }
+
+    fn array(&mut self, depth: u32) -> Result<(), HeaderError> {
+        self.at += 1;
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            self.value_at_depth(depth + 1)?;
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => {
                     self.at += 1;
                     return Ok(());
                 }
-                loop {
-                    self.skip_value(depth + 1)?;
-                    match self.peek() {
-                        Some(b',') => self.at += 1,
-                        Some(b']') => {
-                            self.at += 1;
-                            return Ok(());
-                        }
-                        _ => return self.error(", or ]"),
-                    }
-                }
+                _ => return self.error(", or ]"),
             }
-            _ => self.word().map(drop),
         }
     }
 
-    /// A string; borrowed when nothing in it is escaped.
-    fn string(&mut self) -> Result<Cow<'a, str>, HeaderError> {
-        self.eat(b'"', "\"")?;
-        let rest = &self.bytes[self.at..];
-        let Some(stop) = memchr::memchr2(b'"', b'\\', rest) else { return self.error("the end of a string") };
-        let head = std::str::from_utf8(&rest[..stop]).map_err(|_| HeaderError::Utf8("a string"))?;
-        self.at += stop;
-        if rest[stop] == b'"' {
+    fn word(&mut self) -> Result<Span<'a>, HeaderError> {
+        let start = self.at;
+        let bytes = self.text.as_bytes();
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
+        while bytes.get(self.at).is_some_and(is_part) {
             self.at += 1;
-            return Ok(Cow::Borrowed(head));
         }
-        self.escaped_string(head).map(Cow::Owned)
+        let word = self.since(start, false);
+        match word.raw {
+            "" => self.error("a value"),
+            "null" => Ok(Span::Null),
+            _ => Ok(Span::Bare(word)),
+        }
     }
 
-    /// The rest of a string whose first escape stands at the cursor.
-    fn escaped_string(&mut self, head: &str) -> Result<String, HeaderError> {
-        let mut text = String::with_capacity(head.len() + 64);
-        text.push_str(head);
+    fn string(&mut self) -> Result<Text<'a>, HeaderError> {
+        self.eat(b'"', "\"")?;
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        let mut escaped = false;
         loop {
-            match self.bytes.get(self.at) {
+            self.at = escape::next_special(bytes, self.at);
+            match bytes.get(self.at) {
                 Some(b'"') => {
+                    let text = self.since(start, escaped);
                     self.at += 1;
                     return Ok(text);
                 }
-                Some(b'\\') => {
-                    self.at += 1;
-                    let escape = self.bytes.get(self.at).copied();
-                    self.at += 1;
-                    text.push(match escape {
-                        Some(b'"') => '"',
-                        Some(b'\\') => '\\',
-                        Some(b'/') => '/',
-                        Some(b'b') => '\u{8}',
-                        Some(b'f') => '\u{c}',
-                        Some(b'n') => '\n',
-                        Some(b'r') => '\r',
-                        Some(b't') => '\t',
-                        Some(b'u') => self.unicode_escape()?,
-                        // fastjson writes control characters so in its older output.
-                        Some(b'x') => self.hex(2)? as u8 as char,
-                        _ => return self.error("an escape"),
-                    });
-                }
                 Some(_) => {
-                    let rest = &self.bytes[self.at..];
-                    let len = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-                    text.push_str(std::str::from_utf8(&rest[..len]).map_err(|_| HeaderError::Utf8("a string"))?);
-                    self.at += len;
+                    escaped = true;
+                    match escape::escape_len(&bytes[self.at..]) {
+                        Some(len) => self.at += len,
+                        None => return self.error("an escape"),
+                    }
                 }
                 None => return self.error("the end of a string"),
             }
         }
     }
-
-    fn hex(&mut self, digits: usize) -> Result<u32, HeaderError> {
-        let mut value = 0;
-        for _ in 0..digits {
-            match self.bytes.get(self.at).and_then(|byte| (*byte as char).to_digit(16)) {
-                Some(digit) => value = value << 4 | digit,
-                None => return self.error("a hexadecimal digit"),
-            }
-            self.at += 1;
-        }
-        Ok(value)
-    }
-
-    fn unicode_escape(&mut self) -> Result<char, HeaderError> {
-        let unit = self.hex(4)?;
-        if (0xD800..0xDC00).contains(&unit) && self.bytes[self.at..].starts_with(b"\\u") {
-            let back = self.at;
-            self.at += 2;
-            let low = self.hex(4)?;
-            if (0xDC00..0xE000).contains(&low) {
-                let point = 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
-                return Ok(char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER));
-            }
-            self.at = back;
-        }
-        // A lone surrogate has no character; Java would send it as well.
-        Ok(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER))
-    }
 }
 
-/// Appends `text` with the escapes that a JSON string needs, without quotes.
-pub(crate) fn escape_into(out: &mut BytesMut, text: &str) {
-    let bytes = text.as_bytes();
-    let mut from = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        if *byte >= 0x20 && !matches!(byte, b'"' | b'\\') {
-            continue;
-        }
-        out.put_slice(&bytes[from..at]);
-        from = at + 1;
-        match byte {
-            b'"' => out.put_slice(b"\\\""),
-            b'\\' => out.put_slice(b"\\\\"),
-            b'\n' => out.put_slice(b"\\n"),
-            b'\r' => out.put_slice(b"\\r"),
-            b'\t' => out.put_slice(b"\\t"),
-            control => {
-                const DIGITS: &[u8; 16] = b"0123456789abcdef";
-                out.put_slice(b"\\u00");
-                out.put_u8(DIGITS[usize::from(control >> 4)]);
-                out.put_u8(DIGITS[usize::from(control & 15)]);
-            }
-        }
+impl<'a> Text<'a> {
+    /// The text that is meant; borrowed when nothing in it is escaped.
+    pub(crate) fn unescape(self) -> Cow<'a, str> {
+        if self.escaped { Cow::Owned(escape::unescape(self.raw)) } else { Cow::Borrowed(self.raw) }
     }
-    out.put_slice(&bytes[from..]);
 }

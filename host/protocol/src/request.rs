@@ -11,9 +11,9 @@ pub mod pull;
 pub mod send;
 pub mod send_back;
 
-use std::{borrow::Cow, str::FromStr};
+use std::borrow::Cow;
 
-use crate::header::Header;
+use crate::header::{Header, Value};
 
 /// Longest piece of a malformed value that an error repeats.
 const SHOWN_MAX: usize = 64;
@@ -43,13 +43,9 @@ pub(crate) fn malformed(field: &'static str, found: &str, expected: &'static str
     RequestError::Malformed { field, found: found.chars().take(SHOWN_MAX).collect(), expected }
 }
 
-pub(crate) fn number<T: FromStr>(field: &'static str, value: &str) -> Result<T, RequestError> {
-    value.trim().parse().map_err(|_| malformed(field, value, "an integer in range"))
-}
-
-/// Java's Boolean: "true" in any case is true, anything else false.
-pub(crate) fn boolean(value: &str) -> bool {
-    value.eq_ignore_ascii_case("true")
+/// A number out of a field's value.
+pub(crate) fn number<T: TryFrom<i64>>(field: &'static str, value: Value<'_>) -> Result<T, RequestError> {
+    value.integer().ok_or_else(|| malformed(field, &value.text(), "an integer in range"))
 }
 
 /// A field that must be there.
@@ -58,11 +54,16 @@ pub(crate) fn text<'a>(header: &Header<'a>, field: &'static str) -> Result<Cow<'
 }
 
 /// A number that must be there.
-pub(crate) fn int<T: FromStr>(header: &Header<'_>, field: &'static str) -> Result<T, RequestError> {
-    number(field, &text(header, field)?)
+pub(crate) fn int<T: TryFrom<i64>>(header: &Header<'_>, field: &'static str) -> Result<T, RequestError> {
+    number(field, header.ext.value(field).ok_or(RequestError::Missing { field })?)
 }
 
 /// A number that may be absent.
-pub(crate) fn int_opt<T: FromStr>(header: &Header<'_>, field: &'static str) -> Result<Option<T>, RequestError> {
-    header.ext.get(field).map(|value| number(field, &value)).transpose()
+pub(crate) fn int_opt<T: TryFrom<i64>>(header: &Header<'_>, field: &'static str) -> Result<Option<T>, RequestError> {
+    header.ext.value(field).map(|value| number(field, value)).transpose()
+}
+
+/// Whether the field is there and true.
+pub(crate) fn is_true(header: &Header<'_>, field: &str) -> bool {
+    header.ext.flag(field).unwrap_or(false)
 }

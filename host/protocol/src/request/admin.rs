@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gantry_model::topic::{Perm, TopicConfig, TopicFilterType};
 
-use super::{RequestError, boolean, int, int_opt, malformed, text};
+use super::{RequestError, int, int_opt, is_true, malformed, text};
 use crate::header::Header;
 
 /// UPDATE_AND_CREATE_TOPIC (17).
@@ -27,7 +27,7 @@ impl UpdateTopic {
         Ok(UpdateTopic {
             config: TopicConfig {
                 attributes: BTreeMap::new(),
-                order: header.ext.get("order").is_some_and(|order| boolean(&order)),
+                order: is_true(header, "order"),
                 perm: Perm(int(header, "perm")?),
                 read_queue_nums: int(header, "readQueueNums")?,
                 topic_filter_type: filter_type,
@@ -83,9 +83,6 @@ pub struct DeleteGroup {
 impl DeleteGroup {
     /// Reads the fields.
     pub fn parse(header: &Header<'_>) -> Result<Self, RequestError> {
-        Ok(DeleteGroup {
-            group: text(header, "groupName")?.into_owned(),
-            clean_offset: header.ext.get("cleanOffset").is_some_and(|clean| boolean(&clean)),
-        })
+        Ok(DeleteGroup { group: text(header, "groupName")?.into_owned(), clean_offset: is_true(header, "cleanOffset") })
     }
 }

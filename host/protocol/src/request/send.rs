@@ -5,11 +5,11 @@ use std::borrow::Cow;
 
 use bytes::BytesMut;
 
-use super::{RequestError, boolean, number};
+use super::{RequestError, number};
 use crate::{
     code::request,
     frame::{Codec, FrameWriter},
-    header::{Head, Header},
+    header::{Head, Header, Value},
 };
 
 /// One send, borrowed from its header.
@@ -47,43 +47,40 @@ impl<'a> SendRequest<'a> {
     /// Reads the fields in one pass.
     pub fn parse(header: &Header<'a>) -> Result<Self, RequestError> {
         let mut fields = Fields::default();
-        let mut failed = None;
-        let long_names = header.code == request::SEND_MESSAGE;
-        header.ext.for_each(|name, value| {
-            let letter = if long_names { letter_of(name) } else { only_byte(name) };
-            if let Err(error) = fields.set(letter, value) {
-                failed.get_or_insert(error);
+        let mut outcome = Ok(());
+        let letter_of = if header.code == request::SEND_MESSAGE { letter_of_long } else { letter_of_short };
+        header.ext.visit(|name, value| {
+            if let Err(error) = fields.set(letter_of(name), value) {
+                outcome = Err(error);
             }
         });
-        match failed {
-            Some(error) => Err(error),
-            None => fields.finish(header.code == request::SEND_BATCH_MESSAGE),
-        }
+        outcome?;
+        fields.finish(header.code == request::SEND_BATCH_MESSAGE)
     }
 }
 
-fn only_byte(name: &str) -> u8 {
-    match name.as_bytes() {
+fn letter_of_short(name: &[u8]) -> u8 {
+    match name {
         [letter] => *letter,
         _ => 0,
     }
 }
 
-fn letter_of(name: &str) -> u8 {
+fn letter_of_long(name: &[u8]) -> u8 {
     match name {
-        "producerGroup" => b'a',
-        "topic" => b'b',
-        "defaultTopic" => b'c',
-        "defaultTopicQueueNums" => b'd',
-        "queueId" => b'e',
-        "sysFlag" => b'f',
-        "bornTimestamp" => b'g',
-        "flag" => b'h',
-        "properties" => b'i',
-        "reconsumeTimes" => b'j',
-        "unitMode" => b'k',
-        "maxReconsumeTimes" => b'l',
-        "batch" => b'm',
+        b"producerGroup" => b'a',
+        b"topic" => b'b',
+        b"defaultTopic" => b'c',
+        b"defaultTopicQueueNums" => b'd',
+        b"queueId" => b'e',
+        b"sysFlag" => b'f',
+        b"bornTimestamp" => b'g',
+        b"flag" => b'h',
+        b"properties" => b'i',
+        b"reconsumeTimes" => b'j',
+        b"unitMode" => b'k',
+        b"maxReconsumeTimes" => b'l',
+        b"batch" => b'm',
         _ => 0,
     }
 }
@@ -106,21 +103,21 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn set(&mut self, letter: u8, value: Cow<'a, str>) -> Result<(), RequestError> {
+    fn set(&mut self, letter: u8, value: Value<'a>) -> Result<(), RequestError> {
         match letter {
-            b'a' => self.producer_group = Some(value),
-            b'b' => self.topic = Some(value),
-            b'c' => self.default_topic = Some(value),
-            b'd' => self.default_topic_queue_nums = Some(number("defaultTopicQueueNums", &value)?),
-            b'e' => self.queue_id = Some(number("queueId", &value)?),
-            b'f' => self.sys_flag = Some(number("sysFlag", &value)?),
-            b'g' => self.born_ms = Some(number("bornTimestamp", &value)?),
-            b'h' => self.flag = Some(number("flag", &value)?),
-            b'i' => self.properties = Some(value),
-            b'j' => self.reconsume_times = Some(number("reconsumeTimes", &value)?),
-            b'k' => self.unit_mode = boolean(&value),
-            b'l' => self.max_reconsume_times = Some(number("maxReconsumeTimes", &value)?),
-            b'm' => self.is_batch = boolean(&value),
+            b'a' => self.producer_group = Some(value.text()),
+            b'b' => self.topic = Some(value.text()),
+            b'c' => self.default_topic = Some(value.text()),
+            b'd' => self.default_topic_queue_nums = Some(number("defaultTopicQueueNums", value)?),
+            b'e' => self.queue_id = Some(number("queueId", value)?),
+            b'f' => self.sys_flag = Some(number("sysFlag", value)?),
+            b'g' => self.born_ms = Some(number("bornTimestamp", value)?),
+            b'h' => self.flag = Some(number("flag", value)?),
+            b'i' => self.properties = Some(value.text()),
+            b'j' => self.reconsume_times = Some(number("reconsumeTimes", value)?),
+            b'k' => self.unit_mode = value.is_true(),
+            b'l' => self.max_reconsume_times = Some(number("maxReconsumeTimes", value)?),
+            b'm' => self.is_batch = value.is_true(),
             _ => {}
         }
         Ok(())
