@@ -14,7 +14,7 @@ use std::{path::Path, sync::Arc};
 
 use gantry_base::disk::{Disk, DiskFile};
 
-use crate::error::{DiskError, While};
+use crate::error::{DiskError, SYNC, While};
 
 const MAGIC: &[u8; 8] = b"GANTRYCP";
 const VERSION: u32 = 1;
@@ -69,7 +69,7 @@ impl Checkpoints {
         if newest.is_none() {
             // Both slots' blocks now, so that a checkpoint never needs space.
             own.write_at(&[0; SLOT_LEN], SLOTS_AT[1]).doing("write", &own_path)?;
-            own.sync().doing("sync", &own_path)?;
+            own.sync().doing(SYNC, &own_path)?;
             disk.sync_dir(dir).doing("sync folder", dir)?;
         }
         let sequence = newest.map_or(0, |(sequence, _)| sequence);
@@ -81,7 +81,7 @@ impl Checkpoints {
         let sequence = self.sequence + 1;
         let at = SLOTS_AT[(sequence % 2) as usize];
         self.own.write_at(&encode(sequence, mark), at).doing("write", &self.own_path)?;
-        self.own.sync().doing("sync", &self.own_path)?;
+        self.own.sync().doing(SYNC, &self.own_path)?;
         self.sequence = sequence;
         Ok(())
     }

@@ -269,7 +269,7 @@ impl Known {
             // Not remembered: records behind the deletion may be alive. The queue must not be made for a dead one.
             return None;
         }
-        let place = match queues.get_or_create(topic, id) {
+        let place = match queues.for_dispatch(topic, id) {
             Ok(queue) => {
                 let first = queue.end().get();
                 let place = Place { queue, dead_below, first, entries: Vec::new(), count: 0, unsynced: false };

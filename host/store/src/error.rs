@@ -24,9 +24,13 @@ pub struct DiskError {
     pub source: io::Error,
 }
 
+/// Says that written bytes were to be made durable.
+pub(crate) const SYNC: &str = "sync";
+
 impl DiskError {
+    /// Whether it passes when there is space again. Never for a sync: whatever its reason, what was written may be lost.
     pub(crate) fn is_full(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        self.doing != SYNC && matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
 }
 
@@ -167,12 +171,15 @@ pub enum QueueError {
 /// A topic was not deleted, or not entirely.
 #[derive(Debug, thiserror::Error)]
 pub enum DeleteError {
-    /// The disk failed. If that was before the deletion was recorded, the topic is as before; else its queues are gone and
-    /// the rest is done by another call or at the next start.
-    #[error("{}{source}", if *.recorded { "the topic is deleted, but not all of its files: " } else { "the topic was not deleted: " })]
+    /// The disk failed.
+    #[error(
+        "{}: {source}",
+        if *.begun { "the deletion has begun and is not finished, delete the topic again" } else { "the topic was not deleted" }
+    )]
     Disk {
-        /// Whether the deletion itself is durable.
-        recorded: bool,
+        /// `false`: the topic is as before. `true`: it is hidden; another call goes on, and a restart finishes it or, if
+        /// the disk lost the beginning, brings the topic back whole.
+        begun: bool,
         /// What failed.
         source: DiskError,
     },

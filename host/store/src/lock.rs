@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 use gantry_base::disk::Disk;
 
-use crate::error::{DiskError, OpenError, While};
+use crate::error::{DiskError, OpenError, SYNC, While};
 
 /// Held while the store is open. Source: RocketMQ's `lock`, an exclusive lock on a file of that name.
 pub(crate) fn take(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn Send + Sync>, OpenError> {
@@ -25,7 +25,7 @@ pub(crate) fn mark_running(disk: &dyn Disk, dir: &Path) -> Result<bool, DiskErro
     }
     let file = disk.open(&path, true).doing("create", &path)?;
     file.write_at(std::process::id().to_string().as_bytes(), 0).doing("write", &path)?;
-    file.sync().doing("sync", &path)?;
+    file.sync().doing(SYNC, &path)?;
     disk.sync_dir(dir).doing("sync folder", dir)?;
     Ok(false)
 }

@@ -44,9 +44,19 @@ impl Queues {
     }
 
     pub(crate) fn get_or_create(&self, topic: &str, id: u32) -> Result<Arc<Queue>, QueueError> {
-        if let Some(found) = self.get(topic, id) {
-            return Ok(found);
+        match self.get(topic, id) {
+            Some(found) => Ok(found),
+            None => self.create(topic, id, false),
         }
+    }
+
+    /// The same for dispatch, which goes on for a hidden topic: as long as its deletion is not recorded, a restart may
+    /// bring it back.
+    pub(crate) fn for_dispatch(&self, topic: &str, id: u32) -> Result<Arc<Queue>, QueueError> {
+        self.create(topic, id, true)
+    }
+
+    fn create(&self, topic: &str, id: u32, hidden_too: bool) -> Result<Arc<Queue>, QueueError> {
         // The name becomes a folder.
         name::check_topic(topic)?;
         if id >= QUEUES_MAX {
@@ -55,7 +65,7 @@ impl Queues {
         let mut topics = self.topics.write();
         let name = topics.get_key_value(topic).map_or_else(|| topic.into(), |(name, _)| name.clone());
         let entry = topics.entry(Arc::clone(&name)).or_default();
-        if entry.deleting {
+        if entry.deleting && !hidden_too {
             return Err(QueueError::Deleting { topic: topic.to_owned() });
         }
         let queue = entry.queues.entry(id).or_insert_with(|| {

@@ -145,7 +145,7 @@ pub(crate) fn open(
     (report.end, report.records) = (scanned.end, scanned.records);
     report.cut = cut(&log, scanned.end, dirty, &scanned.reason)?;
     log.sync(floor, scanned.end.max(floor + 1))?;
-    tombstones.clamp(scanned.end)?;
+    tombstones.clamp(scanned.end).map_err(DiskError::from)?;
 
     let metrics = Arc::new(StoreMetrics::default());
     let mut dispatcher = Dispatcher::new(floor);

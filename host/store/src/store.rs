@@ -171,16 +171,18 @@ impl Store {
             tail.position
         };
         let recorded = inner.tombstones.set(topic, Tombstone { below, folders_removed: false });
-        if let Err(source) = recorded {
-            queues.iter().for_each(|queue| queue.set_gone(false));
-            inner.queues.unhide(topic);
-            return Err(DeleteError::Disk { recorded: false, source });
+        if let Err(error) = recorded {
+            if error.certain {
+                queues.iter().for_each(|queue| queue.set_gone(false));
+                inner.queues.unhide(topic);
+            }
+            return Err(DeleteError::Disk { begun: !error.certain, source: error.source });
         }
         dispatcher.forget(topic);
         queues.iter().for_each(|queue| queue.end().close());
         let removed = remove_folder(inner, topic)
-            .and_then(|()| inner.tombstones.set(topic, Tombstone { below, folders_removed: true }));
-        removed.map_err(|source| DeleteError::Disk { recorded: true, source })?;
+            .and_then(|()| Ok(inner.tombstones.set(topic, Tombstone { below, folders_removed: true })?));
+        removed.map_err(|source| DeleteError::Disk { begun: true, source })?;
         inner.queues.forget(topic);
         Ok(())
     }

@@ -56,28 +56,47 @@ impl Tombstones {
         self.now.load().get(topic).map_or(0, |tombstone| tombstone.below)
     }
 
-    pub(crate) fn set(&self, topic: &str, tombstone: Tombstone) -> Result<(), DiskError> {
+    pub(crate) fn set(&self, topic: &str, tombstone: Tombstone) -> Result<(), NotSet> {
         self.change(|topics| {
             topics.insert(topic.to_owned(), tombstone);
         })
     }
 
     /// The log lost its end behind `end`: what is appended there now may belong to a new topic of a deleted name.
-    pub(crate) fn clamp(&self, end: u64) -> Result<(), DiskError> {
+    pub(crate) fn clamp(&self, end: u64) -> Result<(), NotSet> {
         if self.all().values().all(|tombstone| tombstone.below <= end) {
             return Ok(());
         }
         self.change(|topics| topics.values_mut().for_each(|tombstone| tombstone.below = tombstone.below.min(end)))
     }
 
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Tombstone>)) -> Result<(), DiskError> {
+    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Tombstone>)) -> Result<(), NotSet> {
         let _one = self.writing.lock();
         let mut topics = BTreeMap::clone(&self.now.load());
         change(&mut topics);
         let file = File { topics };
-        let bytes = serde_json::to_vec_pretty(&file).map_err(std::io::Error::from).doing("encode", &self.path)?;
-        durable::replace(&*self.disk, &self.path, &bytes, false).doing("replace", &self.path)?;
+        let bytes = serde_json::to_vec_pretty(&file).map_err(std::io::Error::from).doing("encode", &self.path);
+        let bytes = bytes.map_err(|source| NotSet { certain: true, source })?;
+        durable::replace(&*self.disk, &self.path, &bytes, false).doing("replace", &self.path).map_err(|source| {
+            // It may have failed after the rename. Before it, what is there is still the old file, now and later.
+            let found = durable::read(&*self.disk, &self.path, FILE_LEN_MAX);
+            NotSet { certain: found.is_ok_and(|found| found.as_ref() != Some(&bytes)), source }
+        })?;
         self.now.store(Arc::new(file.topics));
         Ok(())
+    }
+}
+
+/// The file could not be replaced.
+#[derive(Debug)]
+pub(crate) struct NotSet {
+    /// Whether the change surely did not happen; else a restart may find it done.
+    pub(crate) certain: bool,
+    pub(crate) source: DiskError,
+}
+
+impl From<NotSet> for DiskError {
+    fn from(error: NotSet) -> Self {
+        error.source
     }
 }

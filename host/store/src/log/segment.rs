@@ -11,7 +11,7 @@ use std::{
 use gantry_base::disk::{Disk, DiskFile};
 use parking_lot::Mutex;
 
-use crate::error::{DiskError, While};
+use crate::error::{DiskError, SYNC, While};
 
 /// A file of fixed length, named by the physical offset of its first byte. Sparse: blocks are reserved some way ahead of the
 /// tail, so that a full disk shows before a write and not in its middle.
@@ -35,7 +35,7 @@ impl Segment {
         let path = folder.join(file_name(base));
         let file = disk.open(&path, true).doing("create", &path)?;
         file.set_len(len).doing("set the length of", &path)?;
-        file.sync().doing("sync", &path)?;
+        file.sync().doing(SYNC, &path)?;
         disk.sync_dir(folder).doing("sync folder", folder)?;
         Ok(Segment::new(base, len, path, file))
     }
@@ -81,7 +81,7 @@ impl Segment {
     }
 
     pub(crate) fn sync(&self) -> Result<(), DiskError> {
-        self.file.sync().doing("sync", &self.path)
+        self.file.sync().doing(SYNC, &self.path)
     }
 
     /// Makes everything from the physical offset on zeros, durably. Shrinking and growing again, because overwriting

@@ -243,8 +243,12 @@ impl Appender {
             if let Err(error) = part.segment.write(bytes, part.at) {
                 if error.is_full() {
                     tail.litter = tail.parts[..=index].to_vec();
-                    // If this fails too, the next append tries first.
-                    let _ = tail.pick_up_litter();
+                    match tail.pick_up_litter() {
+                        // The next append tries first.
+                        Err(error) if error.is_full() => {}
+                        // A failed sync here is as bad as one of the flusher.
+                        other => other?,
+                    }
                 }
                 return Err(error);
             }

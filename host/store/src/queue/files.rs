@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use super::entry::ENTRY_LEN;
 use crate::{
     Wait,
-    error::{DiskError, While},
+    error::{DiskError, SYNC, While},
     log::segment::{file_name, parse_file_name},
 };
 
@@ -108,7 +108,7 @@ impl QueueFiles {
         let Unsynced { files, names } = std::mem::replace(&mut *self.unsynced.lock(), taken);
         for index in files {
             if let Some(file) = self.file(index)? {
-                file.sync().doing("sync", &self.path(index))?;
+                file.sync().doing(SYNC, &self.path(index))?;
             }
         }
         if names {

@@ -244,10 +244,9 @@ impl World<'_> {
             let len = if self.rng.below(10) == 0 { self.rng.below(900) } else { self.rng.below(120) };
             messages.push((queue, self.oracle.new_body(len as usize)));
         }
-        if self.rng.below(40) == 0 {
-            if let Some((_, body)) = messages.last_mut() {
-                body.resize(3000, b'!');
-            }
+        let too_large = self.rng.below(40) == 0;
+        if let Some((_, body)) = messages.last_mut().filter(|_| too_large) {
+            body.resize(3000, b'!');
         }
         let properties: [&[u8]; 1] = [b"TAGS\x01tag\x02"];
         let drafts: Vec<_> = messages
