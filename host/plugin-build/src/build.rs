@@ -93,7 +93,9 @@ impl Toolchain {
         let status = cargo.wait().map_err(start_error)?;
         let words = words.and_then(|thread| thread.join().ok()?.ok()).unwrap_or_default();
         match (status.success(), built.is_empty()) {
-            (false, _) => Err(BuildError::Failed { project: project.to_path_buf(), status, words: format!("\n{words}") }),
+            (false, _) => {
+                Err(BuildError::Failed { project: project.to_path_buf(), status, words: format!("\n{words}") })
+            }
             (true, true) => Err(BuildError::NoModule { project: project.to_path_buf() }),
             (true, false) => Ok(built),
         }
@@ -107,7 +109,8 @@ fn module(line: &str) -> Option<Built> {
     if message["reason"] != "compiler-artifact" || !is_cdylib {
         return None;
     }
-    let file = message["filenames"].as_array()?.iter().filter_map(Value::as_str).find(|file| file.ends_with(".wasm"))?;
+    let file =
+        message["filenames"].as_array()?.iter().filter_map(Value::as_str).find(|file| file.ends_with(".wasm"))?;
     // The target is named with underscores, the package as its author wrote it.
     let manifest = Path::new(message["manifest_path"].as_str()?);
     let package = manifest.parent().and_then(Path::file_name)?.to_string_lossy().into_owned();

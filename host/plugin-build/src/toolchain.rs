@@ -100,7 +100,7 @@ fn linker(project: &Path) -> Option<PathBuf> {
     let on_path = || {
         let folders: Vec<PathBuf> = env::split_paths(&env::var_os("PATH")?).collect();
         let named = |name: &&str| folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
-        LINKERS.iter().find_map(|name| named(&name))
+        LINKERS.iter().find_map(named)
     };
     bundled.or_else(on_path)
 }

@@ -62,10 +62,12 @@ impl Extractor {
             .extend(self.properties.iter().map(|(name, column)| (*column, String::from_utf8_lossy(name).into_owned())));
         columns.extend(self.others.iter().map(|(source, column)| (*column, format!("{source:?}"))));
         columns.sort();
-        columns
-            .into_iter()
-            .map(|(column, name)| format!("{name}: {}", format!("{:?}", self.shapes[column]).to_lowercase()))
-            .collect()
+        let shape = |column: usize| match self.shapes[column] {
+            Shape::Text => "text",
+            Shape::Int => "int",
+            Shape::Float => "float",
+        };
+        columns.into_iter().map(|(column, name)| format!("{name}: {}", shape(column))).collect()
     }
 
     pub(crate) fn clear(&self, scratch: &mut Scratch) {

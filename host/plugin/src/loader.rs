@@ -258,13 +258,11 @@ impl Loader {
                 );
             }
             binding.set_problem(problem);
-        }
-        let (label, compile_ms) = (version.label.clone(), version.code.compile_ms);
-        let former = entry.wanted.plugin.swap(Some(Arc::new(version)));
-        for (binding, _) in &entry.wanted.bindings {
             // A new version starts with a clean slate.
             binding.breaker.reset();
         }
+        let (label, compile_ms) = (version.label.clone(), version.code.compile_ms);
+        let former = entry.wanted.plugin.swap(Some(Arc::new(version)));
         let replaced = former.as_ref().map_or("nothing", |former| former.label.as_str());
         tracing::info!(plugin = name, version = label, replaced, compile_ms, "plugin in service");
         self.old.extend(former);
