@@ -1,6 +1,7 @@
 //! One connection, driven by one task: read, serve, write, wait.
 
 mod clock;
+mod end;
 mod inbound;
 
 use std::{
@@ -9,21 +10,22 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
-use gantry_protocol::frame::{Frame, FrameError};
+use gantry_protocol::frame::Frame;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite},
-    sync::futures::OwnedNotified,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::Instant,
 };
 
 use crate::{
     BATCH_MAX, Limits, Metrics, Peer, Replies, Service,
-    budget::Budget,
+    budget::{Budget, Freed},
     buffers::BUFFER_BYTES,
     driver::{
         clock::{Clock, Held},
+        end::End,
         inbound::Inbound,
     },
 };
@@ -43,31 +45,6 @@ impl Shared {
         let budget = Budget::new(limits.in_flight_bytes_max);
         Arc::new(Shared { limits, budget, metrics: Arc::default() })
     }
-}
-
-/// Why a connection ended.
-#[derive(Debug)]
-pub(crate) enum End {
-    /// The peer closed, or half-closed: like RocketMQ's, both mean that it is gone.
-    PeerClosed,
-    /// [`Peer::close`].
-    Closed,
-    /// Everything in flight was answered and we are stopping.
-    Drained,
-    /// Nothing happened for too long.
-    Idle,
-    /// The peer does not take its replies.
-    Stalled { unsent: usize },
-    /// A frame was started and not completed in time.
-    SlowFrame { bytes: usize },
-    /// The bytes are not frames.
-    Malformed(FrameError),
-    /// A TLS client on a plain port.
-    Tls,
-    /// The service panicked.
-    Panicked,
-    /// The socket failed.
-    Io(io::Error),
 }
 
 /// A session that is closed exactly once, even when the service panics or the runtime stops.
@@ -93,7 +70,9 @@ pub(crate) struct Driver<IO, S: Service> {
     /// Whether the read buffer holds frames that the limits do not let in yet.
     held_back: bool,
     clock: Clock,
-    freed: Option<Pin<Box<OwnedNotified>>>,
+    /// Bytes of the shared budget that the frame being read may grow to.
+    reserved: usize,
+    freed: Option<Freed>,
     peer: Peer,
     shared: Arc<Shared>,
     accounts: Accounts,
@@ -116,6 +95,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Driver<IO, S> {
             inbound: Inbound::default(),
             held_back: false,
             clock: Clock::new(Instant::now(), &shared.limits),
+            reserved: 0,
             freed: None,
             peer,
             shared,
@@ -250,6 +230,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Driver<IO, S> {
             drop(requests);
             self.inbound.consume(at);
             consumed += at;
+            if at > 0 {
+                self.reserved = 0;
+            }
             if let Some(end) = malformed {
                 return Err(end);
             }
@@ -289,20 +272,37 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Driver<IO, S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Ready unless this connection holds more than its own share while the shared budget is spent.
+    /// Ready when the shared budget lets this connection read on: with room for the large frame that has begun, and unless
+    /// it hoards replies while the budget is spent. Small frames never wait.
     fn poll_budget(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let beyond = self.accounts.bytes > 0 || self.inbound.bytes().len() >= BUFFER_BYTES;
-        while beyond && self.shared.budget.is_spent() {
-            let budget = &self.shared.budget;
-            let freed = self.freed.get_or_insert_with(|| Box::pin(budget.freed()));
-            // Asked again after the future was made, so that no wake-up falls in between.
-            if budget.is_spent() {
-                ready!(freed.as_mut().poll(context));
+        loop {
+            if self.budget_allows() {
+                self.freed = None;
+                return Poll::Ready(());
             }
-            self.freed = None;
+            if let Some(freed) = &mut self.freed {
+                // What is not read is not the peer's fault.
+                self.clock.frame_closed();
+                ready!(pin!(freed).poll(context));
+            }
+            // Asked again after the future was made, so that no wake-up falls in between.
+            self.freed = Some(self.shared.budget.freed());
         }
-        self.freed = None;
-        Poll::Ready(())
+    }
+
+    fn budget_allows(&mut self) -> bool {
+        let budget = &self.shared.budget;
+        let frame = self.inbound.large_frame_to_grow(self.shared.limits.frame_bytes_max);
+        if frame <= self.reserved {
+            return self.replies.unsent.len() <= BUFFER_BYTES || !budget.is_spent();
+        }
+        let more = frame - self.reserved.max(over_share(self.inbound.capacity())).min(frame);
+        let allowed = budget.try_reserve(more);
+        if allowed {
+            self.reserved = frame;
+            self.accounts.bytes += more;
+        }
+        allowed
     }
 
     fn poll_drained(&self) -> Poll<Result<(), End>> {
@@ -318,8 +318,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Driver<IO, S> {
     }
 
     fn account(&mut self) {
-        let over = |held: usize| held.saturating_sub(BUFFER_BYTES);
-        let bytes = over(self.inbound.capacity()) + over(self.replies.unsent.len());
+        let bytes = over_share(self.inbound.capacity()).max(self.reserved) + over_share(self.replies.unsent.len());
         let in_flight = self.replies.in_flight();
         if bytes != self.accounts.bytes {
             self.shared.budget.charge(self.accounts.bytes, bytes);
@@ -329,6 +328,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Driver<IO, S> {
         }
         self.accounts = Accounts { bytes, in_flight };
     }
+}
+
+/// What counts against the shared budget of so many bytes held.
+fn over_share(held: usize) -> usize {
+    held.saturating_sub(BUFFER_BYTES)
 }
 
 impl<IO, S: Service> Drop for Driver<IO, S> {
@@ -342,51 +346,14 @@ impl<IO, S: Service> Drop for Driver<IO, S> {
 /// Closes so that the last replies arrive: closing a socket with unread bytes resets it, and a reset discards at the
 /// peer what it has not read yet. So say that nothing more comes, and read on for a moment.
 async fn linger<IO: AsyncRead + AsyncWrite + Unpin>(io: &mut IO) {
-    use tokio::io::AsyncWriteExt;
-    const LINGER: std::time::Duration = std::time::Duration::from_millis(500);
+    const LINGER: Duration = Duration::from_millis(500);
     let discard = async {
         io.shutdown().await?;
-        let mut waste = [0; 4096];
-        while io.read(&mut waste).await? > 0 {}
-        io::Result::Ok(())
+        tokio::io::copy(io, &mut tokio::io::sink()).await
     };
     // The connection is over either way.
     drop(tokio::time::timeout(LINGER, discard).await);
 }
 
-impl End {
-    /// Counts and says why the connection ended.
-    pub(crate) fn report(&self, peer: &Peer, metrics: &Metrics) {
-        let address = peer.address();
-        match self {
-            End::PeerClosed | End::Closed | End::Drained => {
-                tracing::trace!(peer = %address, "connection ended: {self:?}")
-            }
-            End::Io(error) => tracing::debug!(peer = %address, "connection failed: {error}"),
-            End::Idle => {
-                metrics.idle.add(1);
-                tracing::debug!(peer = %address, "connection closed: nothing was read or written for the idle timeout");
-            }
-            End::Stalled { unsent } => {
-                metrics.slow.add(1);
-                tracing::info!(peer = %address, "connection closed: the peer takes no replies, {unsent} bytes were waiting");
-            }
-            End::SlowFrame { bytes } => {
-                metrics.slow.add(1);
-                tracing::info!(peer = %address, "connection closed: a frame was not completed in time, {bytes} bytes of it came");
-            }
-            End::Malformed(error) => {
-                metrics.malformed.add(1);
-                tracing::debug!(peer = %address, "connection closed: {error}");
-            }
-            End::Tls => {
-                metrics.malformed.add(1);
-                tracing::info!(peer = %address, "connection closed: the client speaks TLS, which is not built yet; turn TLS off in the client");
-            }
-            End::Panicked => {
-                metrics.panicked.add(1);
-                tracing::error!(peer = %address, "connection closed: serving it panicked; this is a bug, other connections go on");
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -13,9 +13,9 @@ pub struct Limits {
     /// is not read until an answer is ready. Default 10,000: a Java process shares one connection among all its groups and
     /// parks a pull for each queue.
     pub in_flight_requests_max: usize,
-    /// Bytes that all connections together may hold beyond 64 KiB each for reading and 64 KiB each for unsent replies. When
-    /// spent, connections that hold such bytes are not read until some are freed; a connection within its 64 KiB goes on.
-    /// Default 256 MiB.
+    /// Bytes that all connections together may hold beyond 64 KiB each for reading and 64 KiB each for unsent replies. A
+    /// larger frame waits, unread, until its length is free; frames being read must then come ten times as fast. Whoever
+    /// stays within 64 KiB never waits. Default 256 MiB.
     pub in_flight_bytes_max: usize,
     /// Unsent reply bytes of one connection; beyond it the connection is not read until the peer takes some. One batch of
     /// replies may overshoot. Default 4 MiB.
@@ -34,7 +34,7 @@ pub struct Limits {
     /// A frame that was started must be complete within this time; it is extended by [`frame_rate_min`](Self::frame_rate_min).
     /// Default 10 s.
     pub frame_timeout: Duration,
-    /// Bytes of a started frame that earn it one more second, unless the shared budget of bytes is spent. Default 64 KiB.
+    /// Bytes of a started frame that earn it one more second. Default 64 KiB.
     pub frame_rate_min: usize,
     /// How long a stopping server waits for answers in flight and for peers to take them. Default 10 s.
     pub drain_timeout: Duration,

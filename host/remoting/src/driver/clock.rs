@@ -8,7 +8,10 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::{Limits, budget::Budget, driver::End};
+use crate::{Limits, budget::Budget, driver::end::End};
+
+/// How much faster a frame must come while others wait for the bytes that it holds.
+const HASTE: u32 = 10;
 
 /// The deadlines of one connection behind one timer.
 ///
@@ -74,9 +77,13 @@ impl Clock {
         budget: &Budget,
     ) -> Poll<End> {
         loop {
-            let (deadline, end) = self.next(held, limits, budget);
+            let (mut deadline, end) = self.next(held, limits, budget);
             if deadline <= now {
                 return Poll::Ready(end);
+            }
+            if self.frame_started.is_some() {
+                // Whether others wait changes without a word.
+                deadline = deadline.min(now + limits.frame_timeout / HASTE);
             }
             if self.timer.is_elapsed() || deadline < self.timer.deadline() {
                 self.timer.as_mut().reset(deadline);
@@ -94,10 +101,11 @@ impl Clock {
             next = earlier(next, (self.taken + limits.write_stall_timeout, End::Stalled { unsent: held.unsent_bytes }));
         }
         if let Some(started) = self.frame_started {
-            // Under pressure nobody's slow frame is worth the bytes that it holds.
-            let earned = if budget.is_spent() { 0 } else { (held.frame_bytes / limits.frame_rate_min.max(1)) as u64 };
-            let deadline = started + limits.frame_timeout + Duration::from_secs(earned);
-            next = earlier(next, (deadline, End::SlowFrame { bytes: held.frame_bytes }));
+            // While others wait for the bytes that it holds, a frame has to come ten times as fast.
+            let haste = if budget.is_wanted() { HASTE } else { 1 };
+            let earned = held.frame_bytes as f64 / limits.frame_rate_min.max(1) as f64;
+            let allowed = (limits.frame_timeout + Duration::from_secs_f64(earned)) / haste;
+            next = earlier(next, (started + allowed, End::SlowFrame { bytes: held.frame_bytes }));
         }
         next
     }

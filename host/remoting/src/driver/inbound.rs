@@ -33,6 +33,17 @@ impl Inbound {
         self.buffer.advance(count);
     }
 
+    /// Bytes beyond a lent buffer of the large frame that the buffer must grow for now; 0 when it needs not.
+    pub(crate) fn large_frame_to_grow(&self, frame_bytes_max: usize) -> usize {
+        let full = self.buffer.len() >= BUFFER_BYTES.min(self.buffer.capacity()) && !self.buffer.is_empty();
+        let frame = if full { self.frame_len(frame_bytes_max) } else { 0 };
+        if frame > self.buffer.capacity() { frame.saturating_sub(BUFFER_BYTES) } else { 0 }
+    }
+
+    fn frame_len(&self, frame_bytes_max: usize) -> usize {
+        frame_len(&self.buffer, frame_bytes_max).ok().flatten().unwrap_or(0)
+    }
+
     /// The buffer with room for one read. What it holds was checked to start like a frame of at most `frame_bytes_max`.
     pub(crate) fn room(&mut self, frame_bytes_max: usize) -> &mut BytesMut {
         let len = self.buffer.len();
@@ -43,8 +54,7 @@ impl Inbound {
                 buffers::give_back(std::mem::replace(&mut self.buffer, lent));
             }
         } else if self.buffer.capacity() == len {
-            let frame = frame_len(&self.buffer, frame_bytes_max).ok().flatten().unwrap_or(0);
-            let wanted = frame.min(2 * len).max(BUFFER_BYTES).max(len + 1);
+            let wanted = self.frame_len(frame_bytes_max).min(2 * len).max(BUFFER_BYTES).max(len + 1);
             self.buffer.reserve(wanted - len);
         }
         &mut self.buffer

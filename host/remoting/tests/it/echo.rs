@@ -28,8 +28,6 @@ pub(crate) const PARK: i32 = 2;
 pub(crate) const PANIC: i32 = 3;
 /// Answers with as many bytes as extField `bytes` says.
 pub(crate) const LARGE: i32 = 4;
-/// A notification or a call to the other side, as the service sends them.
-pub(crate) const PUSH: i32 = 40;
 
 #[derive(Default)]
 pub(crate) struct Echo {
