@@ -1307,23 +1307,14 @@ pub mod exports {
                         _rt::cabi_dealloc(base2, len2 * 1, 1);
                     }
                 }
-                #[doc(hidden)]
-                #[allow(non_snake_case, unused_unsafe)]
-                pub unsafe fn _export_close_cabi<T_: Guest>(arg0: i32) {
-                    unsafe {
-                        #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
-                        { T_::close(arg0 as u32) };
-                    }
-                }
                 pub trait Guest {
-                    /// Prepares for one topic and group. Every instance is asked and must give the same plan.
+                    /// Prepares for one topic and group. Every instance is asked and must give the same plan. What was opened stays open
+                    /// as long as the instance lives.
                     #[allow(async_fn_in_trait)]
                     fn open(id: u32, sub: Subscription) -> Result<Plan, _rt::String>;
                     /// One byte a message: 0 skip, 1 deliver, 2 cannot decide (then the binding's `on_error` applies).
                     #[allow(async_fn_in_trait)]
                     fn evaluate(id: u32, batch: Batch) -> _rt::Vec<u8>;
-                    #[allow(async_fn_in_trait)]
-                    fn close(id: u32) -> ();
                 }
                 #[doc(hidden)]
                 #[macro_export]
@@ -1346,10 +1337,7 @@ pub mod exports {
                         arg5, arg6) } } #[unsafe (export_name =
                         "cabi_post_gantry:plugin/filter@0.1.0#evaluate")] unsafe extern
                         "C" fn _post_return_evaluate(arg0 : * mut u8,) { unsafe {
-                        $($path_to_types)*:: __post_return_evaluate::<$ty > (arg0) } }
-                        #[unsafe (export_name = "gantry:plugin/filter@0.1.0#close")]
-                        unsafe extern "C" fn export_close(arg0 : i32,) { unsafe {
-                        $($path_to_types)*:: _export_close_cabi::<$ty > (arg0) } } };
+                        $($path_to_types)*:: __post_return_evaluate::<$ty > (arg0) } } };
                     };
                 }
                 #[doc(hidden)]
@@ -1520,9 +1508,9 @@ macro_rules! __export_message_filter_impl {
         : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe (link_section =
         "component-type:wit-bindgen:0.60.0:gantry:plugin@0.1.0:message-filter:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1436] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1417] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x97\x0a\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x84\x0a\x01A\x02\x01\
 A\x0d\x01B\x08\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x01@\0\0w\x04\0\x0a\
 now-millis\x01\x03\x01@\x02\x04names\x05deltaw\x01\0\x04\0\x05count\x01\x04\x03\0\
@@ -1544,17 +1532,17 @@ gins\x06brokers\x06params\x02\x04\0\x0eplugin-context\x03\0\x03\x01r\x03\x04name
 s\x07versions\x08languages\x04\0\x0bplugin-info\x03\0\x05\x01j\x01\x06\x01s\x01@\
 \x01\x03ctx\x04\0\x07\x04\0\x04init\x01\x08\x01j\0\x01s\x01@\0\0\x09\x04\0\x0ase\
 lf-check\x01\x0a\x04\0\x1dgantry:plugin/lifecycle@0.1.0\x05\x04\x02\x03\0\x02\x06\
-column\x02\x03\0\x02\x0ecolumn-request\x01B\x18\x02\x03\x02\x01\x05\x04\0\x06col\
+column\x02\x03\0\x02\x0ecolumn-request\x01B\x16\x02\x03\x02\x01\x05\x04\0\x06col\
 umn\x03\0\0\x02\x03\x02\x01\x06\x04\0\x0ecolumn-request\x03\0\x02\x02\x03\x02\x01\
 \x03\x04\0\x04pair\x03\0\x04\x01p\x05\x01r\x03\x05groups\x05topics\x06params\x06\
 \x04\0\x0csubscription\x03\0\x07\x01p\x03\x01ps\x01r\x03\x07columns\x09\x04tags\x0a\
 \x09max-batchy\x04\0\x04plan\x03\0\x0b\x01p\x01\x01r\x04\x05topics\x08queue-idy\x05\
 county\x07columns\x0d\x04\0\x05batch\x03\0\x0e\x01j\x01\x0c\x01s\x01@\x02\x02idy\
 \x03sub\x08\0\x10\x04\0\x04open\x01\x11\x01p}\x01@\x02\x02idy\x05batch\x0f\0\x12\
-\x04\0\x08evaluate\x01\x13\x01@\x01\x02idy\x01\0\x04\0\x05close\x01\x14\x04\0\x1a\
-gantry:plugin/filter@0.1.0\x05\x07\x04\0\"gantry:plugin/message-filter@0.1.0\x04\
-\0\x0b\x14\x01\0\x0emessage-filter\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\
-\x0dwit-component\x070.254.2\x10wit-bindgen-rust\x060.60.0";
+\x04\0\x08evaluate\x01\x13\x04\0\x1agantry:plugin/filter@0.1.0\x05\x07\x04\0\"ga\
+ntry:plugin/message-filter@0.1.0\x04\0\x0b\x14\x01\0\x0emessage-filter\x03\0\0\0\
+G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.254.2\x10wit-bindge\
+n-rust\x060.60.0";
         };
     };
 }

@@ -32,9 +32,7 @@ impl World {
     /// Interfaces that a plugin of this world exports, with their functions.
     fn exports(self) -> &'static [(&'static str, &'static [&'static str])] {
         match self {
-            World::MessageFilter => {
-                &[("lifecycle", &["init", "self-check"]), ("filter", &["open", "evaluate", "close"])]
-            }
+            World::MessageFilter => &[("lifecycle", &["init", "self-check"]), ("filter", &["open", "evaluate"])],
         }
     }
 }

@@ -90,7 +90,7 @@ pub fn check_file(plugin: &PluginSpec, binding: &BindingSpec) -> Result<CheckRep
         sha256: code.sha256.clone(),
         imports: code.imports.clone(),
         compile_ms: code.compile_ms,
-        guest: prepared.version.info.clone(),
+        guest: prepared.version.info,
         plan,
     })
 }

@@ -234,12 +234,88 @@ fn parse_float(value: &[u8]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use gantry_model::offset::{PhysicalOffset, QueueOffset};
     use proptest::prelude::*;
 
     use super::*;
 
     fn any_pairs() -> impl Strategy<Value = Vec<u8>> {
         prop::collection::vec(prop::sample::select(b"ab\x01\x02x1-".to_vec()), 0..60)
+    }
+
+    #[test]
+    fn every_source_is_read_as_the_contract_says() {
+        let property = |name: &str, shape| ColumnRequest { source: Source::Property(name.into()), shape };
+        let system = |field, shape| ColumnRequest { source: Source::System(field), shape };
+        let extractor = Extractor::new(vec![
+            property("a", Shape::Text),
+            property("a", Shape::Int),
+            property("f", Shape::Float),
+            system(SystemField::Tag, Shape::Text),
+            system(SystemField::Keys, Shape::Text),
+            system(SystemField::BornHost, Shape::Text),
+            system(SystemField::BornTime, Shape::Int),
+            system(SystemField::StoreTime, Shape::Int),
+            system(SystemField::QueueOffset, Shape::Int),
+            system(SystemField::BodySize, Shape::Int),
+            system(SystemField::DeliveryAttempt, Shape::Int),
+            ColumnRequest { source: Source::BodyPrefix(2), shape: Shape::Text },
+        ]);
+        let view = |properties, body| MessageView { properties, body, ..sample() };
+        let mut scratch = Scratch::default();
+        // Twice: buffers of an earlier batch leave nothing behind.
+        for _ in 0..2 {
+            extractor.clear(&mut scratch);
+            extractor.push(&mut scratch, &view(b"a\x0112\x02f\x010.5\x02TAGS\x01x\x02KEYS\x01k\x02", b"body"));
+            extractor.push(&mut scratch, &view(b"a\x01?\x02", b""));
+        }
+        let text = |offsets, data, present| Column::Text(TextColumn { offsets, data, present });
+        let int = |values, present| Column::Int(IntColumn { values, present });
+        let expected = [
+            text(&[0, 2, 3], b"12?", &[]),
+            int(&[12, 0], &[1]),
+            Column::Float(FloatColumn { values: &[0.5, 0.0], present: &[1] }),
+            text(&[0, 1, 1], b"x", &[1]),
+            text(&[0, 1, 1], b"k", &[1]),
+            text(&[0, 12, 24], b"127.0.0.1:80127.0.0.1:80", &[]),
+            int(&[8, 8], &[]),
+            int(&[9, 9], &[]),
+            int(&[7, 7], &[]),
+            int(&[4, 0], &[]),
+            int(&[3, 3], &[]),
+            text(&[0, 2, 2], b"bo", &[]),
+        ];
+        assert_eq!(extractor.columns(&scratch), expected);
+    }
+
+    #[test]
+    fn a_batch_of_long_values_closes_early() {
+        let extractor =
+            Extractor::new(vec![ColumnRequest { source: Source::Property("a".into()), shape: Shape::Text }]);
+        let mut scratch = Scratch::default();
+        extractor.clear(&mut scratch);
+        let long = [b"a\x01".as_slice(), &[b'x'; 32_000]].concat();
+        let view = MessageView { properties: &long, ..sample() };
+        let pushed = (0..).take_while(|_| extractor.push(&mut scratch, &view)).count();
+        assert_eq!(pushed, BATCH_BYTES_MAX / 32_000);
+    }
+
+    fn sample() -> MessageView<'static> {
+        MessageView {
+            topic: "t",
+            queue_id: 0,
+            queue_offset: QueueOffset(7),
+            physical_offset: PhysicalOffset(0),
+            sys_flag: 0,
+            flag: 0,
+            born_ms: 8,
+            store_ms: 9,
+            born_host: ([127, 0, 0, 1], 80).into(),
+            reconsume_times: 3,
+            prepared_transaction_offset: 0,
+            body: b"",
+            properties: b"",
+        }
     }
 
     proptest! {

@@ -26,6 +26,8 @@ use crate::{
 
 /// How often old versions are looked at while there are any.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
+/// Least time between two looks at the files, however many events their folders send.
+const LOOK_GAP: Duration = Duration::from_millis(20);
 /// Added to the loading thread's nice value.
 const NICENESS: i32 = 5;
 
@@ -55,6 +57,8 @@ struct Entry {
     seen: Option<Fingerprint>,
     /// A changed file that must stand still until then.
     settling: Option<(Fingerprint, Instant)>,
+    /// Whether the last attempt came to less than was wanted: another configuration may do better with the same file.
+    refused: bool,
 }
 
 pub(crate) struct Loader {
@@ -67,6 +71,9 @@ pub(crate) struct Loader {
     /// Out of service, perhaps still in use.
     old: Vec<Arc<Version>>,
     announcements: Vec<Instant>,
+    last_look: Instant,
+    /// When events asked for a look that was too soon after the last one.
+    next_look: Option<Instant>,
     next_rescan: Instant,
 }
 
@@ -83,6 +90,8 @@ impl Loader {
             entries: BTreeMap::new(),
             old: Vec::new(),
             announcements: Vec::new(),
+            last_look: Instant::now(),
+            next_look: None,
             next_rescan,
         }
     }
@@ -94,7 +103,8 @@ impl Loader {
             let wait = self.next_due().saturating_duration_since(Instant::now());
             match jobs.recv_timeout(wait) {
                 Ok(Job::Want(wanted)) => self.want(wanted),
-                Ok(Job::Look) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Job::Look) => self.next_look = Some(self.last_look + LOOK_GAP),
+                Err(RecvTimeoutError::Timeout) => {}
                 Ok(Job::Reload(name, answer)) => {
                     // Whoever asked may have gone away.
                     let _ = answer.send(self.reload(&name));
@@ -102,7 +112,7 @@ impl Loader {
                 Ok(Job::AnnounceAt(when)) => self.announcements.push(when),
                 Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
-            self.look();
+            self.look_if_due();
             self.announce_due();
             // Strong count 1 is this list's own: nobody can take another, the version is out of service.
             self.old.retain(|version| Arc::strong_count(version) > 1);
@@ -112,8 +122,18 @@ impl Loader {
     fn next_due(&self) -> Instant {
         let settling = self.entries.values().filter_map(|entry| entry.settling.as_ref().map(|(_, due)| *due));
         let draining = (!self.old.is_empty()).then(|| Instant::now() + DRAIN_LOOK);
-        let due = settling.chain(self.announcements.iter().copied()).chain(draining).min();
+        let due = settling.chain(self.announcements.iter().copied()).chain(draining).chain(self.next_look).min();
         due.map_or(self.next_rescan, |due| due.min(self.next_rescan))
+    }
+
+    fn look_if_due(&mut self) {
+        let now = Instant::now();
+        let asked = self.next_look.is_some_and(|due| now >= due);
+        let settled = self.entries.values().any(|entry| entry.settling.as_ref().is_some_and(|(_, due)| now >= *due));
+        if asked || settled || now >= self.next_rescan {
+            (self.next_look, self.last_look) = (None, now);
+            self.look();
+        }
     }
 
     fn announce_due(&mut self) {
@@ -130,8 +150,11 @@ impl Loader {
         for wanted in wanted {
             let name = wanted.spec.name.clone();
             let entry = match former.remove(&name) {
-                Some(entry) if entry.wanted.spec.file == wanted.spec.file => Entry { wanted, ..entry },
-                _ => Entry { wanted, seen: None, settling: None },
+                Some(entry) if entry.wanted.spec.file == wanted.spec.file => {
+                    let seen = entry.seen.filter(|_| !entry.refused);
+                    Entry { wanted, seen, ..entry }
+                }
+                _ => Entry { wanted, seen: None, settling: None, refused: false },
             };
             self.entries.insert(name, entry);
         }
@@ -201,8 +224,7 @@ impl Loader {
         plugin.set_source(file.clone(), world);
         let serving = plugin.current();
         let found = Fingerprint::of(&file);
-        let mut refusal = None;
-        let mut candidates = Vec::new();
+        let (mut refusal, mut candidates) = (None, Vec::new());
         if force || entry.seen.as_ref() != Some(&found) {
             let present = matches!(found, Fingerprint::File { .. });
             plugin.note((!present).then(|| format!("{} is not there", file.display())));
@@ -214,6 +236,7 @@ impl Loader {
             entry.seen = (Fingerprint::of(&file) == found).then_some(found);
             entry.settling = None;
         }
+        let from_file = candidates.len();
         candidates.extend(serving.as_ref().map(|version| version.code.clone()));
         let wiring = wiring(&entry.wanted);
         let ground = Ground {
@@ -223,23 +246,36 @@ impl Loader {
             broker,
             slots: self.options.slots,
         };
-        for code in candidates {
-            let as_is =
-                serving.as_ref().is_some_and(|version| version.code.sha256 == code.sha256 && version.wiring == wiring);
-            if as_is && !force {
+        let mut prepared = None;
+        for (place, code) in candidates.into_iter().enumerate() {
+            let serves = |version: &Version| version.code.sha256 == code.sha256 && version.wiring == wiring;
+            if serving.as_deref().is_some_and(serves) && !(force && place < from_file) {
                 break;
             }
             match Version::prepare(&ground, code, wiring.clone(), serving.as_deref()) {
-                Ok(prepared) => {
-                    self.put_in_service(name, prepared);
+                Ok(fit) => {
+                    prepared = Some(fit);
                     break;
                 }
                 Err(error) => refusal = refusal.or(Some(error)),
             }
         }
-        match &refusal {
-            Some(refusal) => self.report_refusal(&plugin, &file.display().to_string(), refusal, serving.as_deref()),
-            None => plugin.forgive(),
+        entry.refused = refusal.is_some() || prepared.as_ref().is_some_and(|prepared| !prepared.problems.is_empty());
+        // Before the swap: whoever sees the new version sees what was refused beside it.
+        plugin.set_refusal(refusal.as_ref());
+        if let Some(prepared) = prepared {
+            self.put_in_service(name, prepared);
+        }
+        if let Some(refusal) = &refusal {
+            let file = file.display().to_string();
+            match plugin.current() {
+                Some(version) => {
+                    tracing::warn!(plugin = name, file, "plugin refused, {} goes on serving: {refusal}", version.label);
+                }
+                None => tracing::warn!(plugin = name, file, "plugin refused, nothing serves its bindings: {refusal}"),
+            }
+            // A binding without a version follows its own policy once it is known that none comes.
+            self.news.announce();
         }
         refusal.map(|refusal| refusal.to_string())
     }
@@ -267,25 +303,6 @@ impl Loader {
         tracing::info!(plugin = name, version = label, replaced, compile_ms, "plugin in service");
         self.old.extend(former);
         self.news.announce();
-    }
-
-    fn report_refusal(&self, plugin: &Plugin, file: &str, refusal: &Refusal, serving: Option<&Version>) {
-        plugin.refuse(refusal);
-        // A binding without a version may follow its own policy once it is known that none comes.
-        self.news.announce();
-        match serving {
-            Some(version) => tracing::warn!(
-                plugin = plugin.name(),
-                file,
-                "plugin refused, {} goes on serving: {refusal}",
-                version.label
-            ),
-            None => tracing::warn!(
-                plugin = plugin.name(),
-                file,
-                "plugin refused, its bindings hold or deliver as configured: {refusal}"
-            ),
-        }
     }
 }
 

@@ -60,20 +60,15 @@ impl Plugin {
     pub(crate) fn swap(&self, version: Option<Arc<Version>>) -> Option<Arc<Version>> {
         if version.is_some() {
             self.swaps.add(1);
-            let mut report = self.report.lock();
-            report.loaded_ms = Some(Clock::system().now_ms());
-            report.refusal = None;
+            self.report.lock().loaded_ms = Some(Clock::system().now_ms());
         }
         self.current.swap(version)
     }
 
-    pub(crate) fn refuse(&self, refusal: &Refusal) {
-        self.refusals.add(1);
-        self.report.lock().refusal = Some(refusal.to_string());
-    }
-
-    pub(crate) fn forgive(&self) {
-        self.report.lock().refusal = None;
+    /// Notes how the latest attempt to bring it to what is wanted ended.
+    pub(crate) fn set_refusal(&self, refusal: Option<&Refusal>) {
+        self.refusals.add(u64::from(refusal.is_some()));
+        self.report.lock().refusal = refusal.map(Refusal::to_string);
     }
 
     pub(crate) fn last_refusal(&self) -> Option<String> {

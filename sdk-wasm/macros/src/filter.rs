@@ -32,6 +32,9 @@ pub(crate) fn expand(arguments: TokenStream, mut item: ItemImpl) -> Result<Token
             const VERSION: &'static str = env!("CARGO_PKG_VERSION");
         }
 
+        // Natively nothing but tests names the filter; this keeps the compiler from calling it unused.
+        const _: fn() = ::gantry_plugin_sdk::export::in_use::<#plugin>;
+
         #[cfg(target_family = "wasm")]
         const _: () = {
             type Plugin = ::gantry_plugin_sdk::export::Exported<#plugin>;

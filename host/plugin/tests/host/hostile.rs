@@ -247,6 +247,25 @@ fn a_shouting_plugin_serves_and_lazy_access_ends_with_the_batch() {
 }
 
 #[test]
+fn messages_without_a_tag_of_the_plan_never_reach_the_plugin() {
+    let rig = Rig::default();
+    let file = rig.put("p.wasm", &guests().hostile);
+    rig.bind(&file, &[("tags", "Aa paid"), ("at", "evaluate"), ("do", "trap")]);
+    rig.until_serving(&guests().hostile);
+    let tagged = |tag: &str, poison: &str| Message::new(&[("TAGS", tag), ("poison", poison)]);
+    let run = rig.pin();
+    let admits = |tag: &str| run.tags().unwrap().admits_code(gantry_model::tag::tag_code(Some(tag)));
+    assert!(admits("Aa") && admits("paid") && !admits("open"));
+    // "BB" has the code of "Aa": its record is read, and skipped by its text. Poison there is never seen.
+    let messages =
+        [tagged("paid", ""), tagged("BB", "1"), region("eu"), tagged("Aa", ""), tagged("paid", "1"), tagged("Aa", "")];
+    let (verdicts, fault) = rig.judge(&messages);
+    assert_eq!(verdicts, [Deliver, Skip, Skip, Deliver, Undecided]);
+    assert!(fault.unwrap().contains("queue offset 4"));
+    assert_eq!(rig.judge(&[tagged("BB", "1"), region("eu")]).0, [Skip, Skip]);
+}
+
+#[test]
 fn every_way_to_replace_a_file_is_noticed() {
     let rig = serving();
     let (base, good) = (rig.folder.path().to_path_buf(), &guests().property_filter);

@@ -1,5 +1,7 @@
 //! The host with real guests: hostile ones, swaps under load, changing bindings, memory.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
+
 mod hostile;
 mod memory;
 mod rig;

@@ -1,7 +1,8 @@
 //! Everything that a plugin can do wrong, by parameters. Tests load it under one name after the other.
 //!
 //! `at` says when (init, self-check, open, evaluate), `do` says what. In `evaluate` it happens at the message whose property
-//! `poison` is set; the verdict for every other message is the parameter `answer` (deliver unless "skip").
+//! `poison` is set; the verdict for every other message is the parameter `answer` (deliver unless "skip"). `columns` and
+//! `tags` shape the plan.
 
 use gantry_plugin_sdk::bindings::{
     self,
@@ -78,7 +79,9 @@ impl filter::Guest for Hostile {
         let column = |name: &str| ColumnRequest { source: Source::Property(name.to_owned()), shape: Shape::Text };
         let count = param("columns").parse().unwrap_or(1);
         let columns = (0..count).map(|_| column("poison")).collect();
-        Ok(filter::Plan { columns, tags: vec![], max_batch: 0 })
+        let tags = param("tags");
+        let tags = tags.split_whitespace().map(str::to_owned).collect();
+        Ok(filter::Plan { columns, tags, max_batch: 0 })
     }
 
     fn evaluate(_: u32, batch: filter::Batch) -> Vec<u8> {
@@ -105,8 +108,6 @@ impl filter::Guest for Hostile {
         }
         verdicts
     }
-
-    fn close(_: u32) {}
 }
 
 bindings::export!(Hostile with_types_in gantry_plugin_sdk::bindings);
