@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::rig::{Message, PATIENCE, Rig, guests, sha256, variant, views};
-use gantry_plugin::{BindingSpec, PluginSpec, PluginState, Run, Verdict, check_file};
+use gantry_plugin::{BindingSpec, PluginSpec, Run, Verdict, check_file};
 
 use Verdict::{Deliver, Skip};
 
