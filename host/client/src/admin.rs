@@ -47,14 +47,14 @@ impl Client {
                 .ext("writeQueueNums", config.write_queue_nums);
         };
         self.ask(address, request::UPDATE_AND_CREATE_TOPIC, write, b"").await?;
-        self.forget_route(&config.topic_name);
+        self.doubt_route(&config.topic_name);
         Ok(())
     }
 
     /// Deletes a topic from one broker.
     pub async fn delete_topic(&self, address: &str, topic: &str) -> Result<(), ClientError> {
         self.ask(address, request::DELETE_TOPIC_IN_BROKER, |ext| _ = ext.ext("topic", topic), b"").await?;
-        self.forget_route(topic);
+        self.doubt_route(topic);
         Ok(())
     }
 

@@ -98,7 +98,8 @@ struct Member {
 
 impl Consumer {
     /// Joins the group and begins to pull what it is allotted. Fails when the brokers of the first subscription cannot be
-    /// found or do not take the member; a topic that does not exist yet is waited for.
+    /// found or do not take the member; a topic that does not exist yet is waited for. A client has one id: of one group
+    /// it can be one member only.
     pub async fn start(client: Client, mut options: ConsumerOptions) -> Result<Consumer, ClientError> {
         let version = Clock::system().now_ms() as i64;
         let retries = Subscription::from_tags(&retry_topic(&options.group), "*");

@@ -135,7 +135,7 @@ impl Producer {
             };
             match self.send_once(&queue, envelope, left).await {
                 Err(error) if is_retried(&error) => {
-                    self.client.forget_route(envelope.topic);
+                    self.client.doubt_route(envelope.topic);
                     failed = Some((error, queue.broker));
                 }
                 other => return other,

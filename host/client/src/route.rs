@@ -8,7 +8,8 @@ use std::{
 
 use gantry_model::{
     name::AUTO_CREATE_TOPIC,
-    route::{BrokerData, MASTER_ID, TopicRoute},
+    route::{BrokerData, MASTER_ID, QueueData, TopicRoute},
+    topic::QUEUES_MAX,
 };
 use gantry_protocol::{
     body,
@@ -26,7 +27,14 @@ pub(crate) const DEFAULT_TOPIC_QUEUES: u32 = 4;
 
 /// Routes by topic.
 #[derive(Default)]
-pub(crate) struct Routes(Mutex<HashMap<String, (Arc<TopicRoute>, Instant)>>);
+pub(crate) struct Routes(Mutex<HashMap<String, Cached>>);
+
+#[derive(Clone)]
+struct Cached {
+    route: Arc<TopicRoute>,
+    /// When it was asked for; `None` after it proved wrong.
+    asked: Option<Instant>,
+}
 
 /// Addresses of every broker that a route named.
 #[derive(Default)]
@@ -98,25 +106,32 @@ impl Client {
             .ok_or_else(|| ClientError::NoBroker(broker.to_owned()))
     }
 
-    /// Drops what is cached of a topic, because it proved wrong.
-    pub(crate) fn forget_route(&self, topic: &str) {
-        self.0.routes.0.lock().remove(topic);
+    /// What is cached of a topic proved wrong; it counts only as long as no name server answers.
+    pub(crate) fn doubt_route(&self, topic: &str) {
+        if let Some(cached) = self.0.routes.0.lock().get_mut(topic) {
+            cached.asked = None;
+        }
     }
 
     async fn cached_route(&self, topic: &str) -> Result<Arc<TopicRoute>, ClientError> {
         let cached = self.0.routes.0.lock().get(topic).cloned();
-        if let Some((route, _)) = cached.as_ref().filter(|(_, asked)| asked.elapsed() < self.0.options.route_age_max) {
-            return Ok(route.clone());
+        let age_max = self.0.options.route_age_max;
+        if let Some(fresh) = cached.as_ref().filter(|known| known.asked.is_some_and(|at| at.elapsed() < age_max)) {
+            return Ok(fresh.route.clone());
         }
         match (self.route(topic).await, cached) {
             (Ok(route), _) => {
                 let route = Arc::new(route);
-                self.0.routes.0.lock().insert(topic.to_owned(), (route.clone(), Instant::now()));
+                let cached = Cached { route: route.clone(), asked: Some(Instant::now()) };
+                self.0.routes.0.lock().insert(topic.to_owned(), cached);
                 Ok(route)
             }
             // Name servers may all be down while brokers serve: what was known is better than nothing.
-            (Err(ClientError::NoNameServer { .. }), Some((route, _))) => Ok(route),
-            (Err(error), _) => Err(error),
+            (Err(ClientError::NoNameServer { .. }), Some(known)) => Ok(known.route),
+            (Err(error), _) => {
+                self.0.routes.0.lock().remove(topic);
+                Err(error)
+            }
         }
     }
 
@@ -144,10 +159,10 @@ impl Client {
 }
 
 /// In the order that every client uses: by broker name, then by number.
-fn queues(topic: &str, route: &TopicRoute, count: impl Fn(&gantry_model::route::QueueData) -> u32) -> Vec<Queue> {
+fn queues(topic: &str, route: &TopicRoute, count: impl Fn(&QueueData) -> u32) -> Vec<Queue> {
     let mut found: Vec<Queue> = Vec::new();
     for data in &route.queue_datas {
-        let ids = 0..count(data).min(gantry_model::topic::QUEUES_MAX);
+        let ids = 0..count(data).min(QUEUES_MAX);
         found.extend(ids.map(|id| Queue { topic: topic.to_owned(), broker: data.broker_name.clone(), id }));
     }
     found.sort_unstable();

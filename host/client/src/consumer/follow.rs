@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gantry_model::offset::QueueOffset;
+use gantry_model::{name::RETRY_PREFIX, offset::QueueOffset};
 use gantry_protocol::body::heartbeat::ConsumeFromWhere;
 use tokio_util::sync::CancellationToken;
 
@@ -79,6 +79,8 @@ async fn begin(member: &Member, queue: &Queue) -> Result<QueueOffset, ClientErro
     let client = &member.client;
     match client.consumer_offset(&member.options.group, queue).await? {
         Some(offset) => Ok(offset),
+        // What is delivered again was meant for this group, however long it waited.
+        None if queue.topic.starts_with(RETRY_PREFIX) => client.min_offset(queue).await,
         None if member.options.from == ConsumeFromWhere::FirstOffset => client.min_offset(queue).await,
         None => client.max_offset(queue).await,
     }
