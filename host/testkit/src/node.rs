@@ -99,7 +99,14 @@ impl Node {
             let text = ready[key].as_str().or_else(|| ready[key][0].as_str()).unwrap_or_default();
             text.parse().with_context(|| format!("{key} in ready line {line}"))
         };
-        Ok(Node { name_server: address("name_server")?, broker: address("broker")?, http: address("http")?, child, start_time, log })
+        Ok(Node {
+            name_server: address("name_server")?,
+            broker: address("broker")?,
+            http: address("http")?,
+            child,
+            start_time,
+            log,
+        })
     }
 
     /// The ports, to start it again on.
@@ -135,7 +142,8 @@ impl Node {
     pub fn resident_kib(&self) -> Result<(u64, u64)> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let field = |name: &str| -> Result<u64> {
-            let line = status.lines().find(|line| line.starts_with(name)).with_context(|| format!("{name} in status"))?;
+            let line =
+                status.lines().find(|line| line.starts_with(name)).with_context(|| format!("{name} in status"))?;
             Ok(line.split_whitespace().nth(1).unwrap_or_default().parse()?)
         };
         Ok((field("VmRSS:")?, field("RssAnon:")?))

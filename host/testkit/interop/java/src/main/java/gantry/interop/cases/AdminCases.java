@@ -45,7 +45,7 @@ public final class AdminCases {
         admin.createAndUpdateTopicConfig(address, new TopicConfig(topic, 5, 5));
         env.awaitRoute(topic, 5);
         env.send(Payload.messages(topic, "m", 10));
-        Check.equal(5, admin.examineTopicStats(topic).getOffsetTable().size(), "queues in the topic's stats");
+        Check.equal(5, admin.examineTopicConfig(address, topic).getWriteQueueNums(), "write queues of the grown topic");
 
         admin.deleteTopicInBroker(Set.of(address), topic);
         admin.deleteTopicInNameServer(env.namesrvs(), topic);

@@ -1,0 +1,275 @@
+//! A bound filter is replaced again and again under load. Every pull answer names the version that judged it; a puller audits
+//! each range of offsets against the verdicts of just that version: nothing lost, nothing delivered against the verdict.
+//!
+//! Arguments: `--guest FILE` (the versioned filter's .wasm), `--reloads N`, `--seconds S`, `--rate MESSAGES_PER_SECOND`.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::BytesMut;
+use gantry_model::{offset::QueueOffset, properties};
+use gantry_protocol::{
+    code::{request, response},
+    frame::{Codec, FrameWriter},
+    header::Head,
+    record::RecordView,
+};
+use gantry_testkit::{
+    node::{Node, NodeOptions},
+    report::quantile_ms,
+    wire::Wire,
+};
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+
+const TOPIC: &str = "swap";
+const GROUP: &str = "swap-audited";
+const QUEUES: u32 = 4;
+const PRODUCERS: u64 = 4;
+/// Sends in flight on one producer's connection.
+const WINDOW: u64 = 64;
+const MARK: &[u8] = b"gantry-swap-version:";
+
+struct Arguments {
+    guest: PathBuf,
+    reloads: u64,
+    seconds: u64,
+    rate: u64,
+}
+
+/// What the campaign shares.
+#[derive(Default)]
+struct Shared {
+    stop: AtomicBool,
+    sent: AtomicU64,
+    /// First twelve hex digits of a file's SHA-256 → its version.
+    versions: Mutex<HashMap<String, u64>>,
+    /// Versions that judged at least one answer.
+    judged: Mutex<HashMap<u64, u64>>,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = arguments()?;
+    let guest = std::fs::read(&arguments.guest).with_context(|| format!("{}", arguments.guest.display()))?;
+    let folder = tempfile::tempdir()?;
+    let shared = Arc::new(Shared::default());
+    let plugin = folder.path().join("versioned.wasm");
+    install(&shared, &guest, 0, &plugin)?;
+    let config = folder.path().join("swap.toml");
+    let text = format!(
+        "[broker]\nflush = \"async\"\n\n[node.one]\nhost = \"127.0.0.1\"\nnameserver = {{}}\nbrokers = [{{ name = \"broker-a\", id = 0 }}]\n\n\
+         [[plugin]]\nname = \"versioned\"\nfile = \"versioned.wasm\"\nworld = \"message-filter\"\n\n\
+         [[filter]]\ntopic = \"{TOPIC}\"\ngroup = \"{GROUP}\"\nplugin = \"versioned\"\non_error = \"hold\"\n"
+    );
+    std::fs::write(&config, text)?;
+    let options = NodeOptions { data: folder.path().join("data"), config: Some(config), ..NodeOptions::default() };
+    let node = Node::start(&options)?;
+    // The topic exists before anybody pulls it.
+    let (code, _) = Wire::connect(node.broker).await?.send(TOPIC, b"first").await?;
+    ensure!(code == response::SUCCESS, "the first send was answered {code}");
+
+    let mut quiet = campaign(&node, &shared, &arguments, None).await?;
+    let mut loaded = campaign(&node, &shared, &arguments, Some((&guest, &plugin))).await?;
+    let versions = shared.judged.lock().len();
+    ensure!(versions as u64 > arguments.reloads / 2, "only {versions} versions judged anything: the reloads did not take effect");
+    println!(
+        "{} reloads, {versions} versions judged; {} messages sent, {} offsets audited: 0 lost, 0 against the verdict, 0 client errors",
+        arguments.reloads, shared.sent.load(Ordering::Relaxed), quiet.audited + loaded.audited
+    );
+    println!(
+        "rate {:.0} msg/s; pull ms p50/p99: {:.2}/{:.2} without reloads, {:.2}/{:.2} with",
+        loaded.rate,
+        quantile_ms(&mut quiet.pulls, 0.5),
+        quantile_ms(&mut quiet.pulls, 0.99),
+        quantile_ms(&mut loaded.pulls, 0.5),
+        quantile_ms(&mut loaded.pulls, 0.99),
+    );
+    ensure!(node.terminate()?.success(), "the node did not drain cleanly");
+    println!("swap: {} passed, 0 failed", arguments.reloads);
+    Ok(())
+}
+
+fn arguments() -> Result<Arguments> {
+    let mut found = Arguments { guest: PathBuf::new(), reloads: 200, seconds: 60, rate: 20_000 };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let value = words.next().with_context(|| format!("{word} takes a value"))?;
+        match word.as_str() {
+            "--guest" => found.guest = value.into(),
+            "--reloads" => found.reloads = value.parse()?,
+            "--seconds" => found.seconds = value.parse()?,
+            "--rate" => found.rate = value.parse()?,
+            _ => bail!("unknown argument {word}"),
+        }
+    }
+    Ok(found)
+}
+
+/// Puts version `version` of the guest where the node watches, by an atomic rename.
+fn install(shared: &Shared, guest: &[u8], version: u64, plugin: &Path) -> Result<()> {
+    let mut bytes = guest.to_vec();
+    let at = bytes.windows(MARK.len()).position(|window| window == MARK).context("the guest carries no version mark")? + MARK.len();
+    bytes[at..at + 12].copy_from_slice(format!("{version:012}").as_bytes());
+    let digest: String = Sha256::digest(&bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    shared.versions.lock().insert(digest, version);
+    let temporary = plugin.with_extension("new");
+    std::fs::write(&temporary, bytes)?;
+    std::fs::rename(&temporary, plugin)?;
+    Ok(())
+}
+
+struct Outcome {
+    pulls: Vec<Duration>,
+    audited: u64,
+    rate: f64,
+}
+
+/// Produces and audits for the campaign's time, with reloads spread over it when there is something to install.
+async fn campaign(node: &Node, shared: &Arc<Shared>, arguments: &Arguments, reload: Option<(&[u8], &Path)>) -> Result<Outcome> {
+    shared.stop.store(false, Ordering::Relaxed);
+    let begun = Instant::now();
+    let before = shared.sent.load(Ordering::Relaxed);
+    let producers: Vec<_> = (0..PRODUCERS).map(|_| tokio::spawn(produce(node.broker, shared.clone(), arguments.rate / PRODUCERS))).collect();
+    let auditors: Vec<_> = (0..QUEUES).map(|queue| tokio::spawn(audit(node.broker, shared.clone(), queue))).collect();
+    let pause = Duration::from_secs(arguments.seconds);
+    match reload {
+        None => tokio::time::sleep(pause / 4).await,
+        Some((guest, plugin)) => {
+            for version in 1..=arguments.reloads {
+                install(shared, guest, version, plugin)?;
+                // The pace of the campaign, not a wait for something to have happened.
+                tokio::time::sleep(pause / arguments.reloads as u32).await;
+            }
+        }
+    }
+    shared.stop.store(true, Ordering::Relaxed);
+    for producer in producers {
+        producer.await??;
+    }
+    let rate = (shared.sent.load(Ordering::Relaxed) - before) as f64 / begun.elapsed().as_secs_f64();
+    let mut outcome = Outcome { pulls: Vec::new(), audited: 0, rate };
+    for auditor in auditors {
+        let (pulls, audited) = auditor.await??;
+        outcome.pulls.extend(pulls);
+        outcome.audited += audited;
+    }
+    Ok(outcome)
+}
+
+/// Sends numbered messages at `rate` until told to stop; every one must be acknowledged.
+async fn produce(broker: SocketAddr, shared: Arc<Shared>, rate: u64) -> Result<()> {
+    let mut wire = Wire::connect(broker).await?;
+    let begun = Instant::now();
+    let mut sent = 0;
+    let mut out = BytesMut::new();
+    while !shared.stop.load(Ordering::Relaxed) {
+        out.clear();
+        for index in 0..WINDOW {
+            let number = shared.sent.fetch_add(1, Ordering::Relaxed);
+            let mut message_properties = Vec::new();
+            properties::push(&mut message_properties, "n", &number.to_string());
+            let head = Head::request(request::SEND_MESSAGE_V2, index as i32);
+            let mut writer = FrameWriter::new(&mut out, Codec::Binary, &head);
+            writer.ext("a", "swap").ext("b", TOPIC).ext("c", "TBW102").ext("d", 4).ext("e", (number % u64::from(QUEUES)) as u32);
+            writer.ext("f", 0).ext("g", 1_700_000_000_000i64).ext("h", 0);
+            writer.ext("i", std::str::from_utf8(&message_properties)?).ext("j", 0).ext("k", false).ext("m", false);
+            writer.finish(&number.to_be_bytes());
+        }
+        wire.raw(&out).await?;
+        for _ in 0..WINDOW {
+            let frame = wire.frame().await?;
+            let header = frame.header()?;
+            ensure!(header.code == response::SUCCESS, "a send was answered {}: {:?}", header.code, header.remark);
+        }
+        sent += WINDOW;
+        let due = begun + Duration::from_secs_f64(sent as f64 / rate.max(1) as f64);
+        tokio::time::sleep_until(due.into()).await;
+    }
+    Ok(())
+}
+
+/// Pulls one queue through the filter and, beside it, without; compares every range with the verdicts of the version named.
+async fn audit(broker: SocketAddr, shared: Arc<Shared>, queue: u32) -> Result<(Vec<Duration>, u64)> {
+    let mut filtered = Wire::connect(broker).await?;
+    let mut plain = Wire::connect(broker).await?;
+    let (mut next, mut known) = (0, Vec::new());
+    let (mut pulls, mut audited) = (Vec::new(), 0);
+    loop {
+        let stopping = shared.stop.load(Ordering::Relaxed);
+        let begun = Instant::now();
+        let answer = pull(&mut filtered, GROUP, queue, next).await?;
+        if answer.code == response::SUCCESS {
+            pulls.push(begun.elapsed());
+        }
+        while (known.len() as u64) < answer.next {
+            let truth = pull(&mut plain, "swap-plain", queue, known.len() as u64).await?;
+            known.extend(truth.messages.into_iter().map(|(_, number)| number));
+        }
+        if answer.next > next {
+            let label = answer.filter.context("an answer that moved on names no filter version")?;
+            let digest = label.rsplit('@').next().unwrap_or_default();
+            let version = *shared.versions.lock().get(digest).with_context(|| format!("unknown version {label}"))?;
+            *shared.judged.lock().entry(version).or_default() += 1;
+            let delivered: Vec<u64> = answer.messages.iter().map(|(offset, _)| *offset).collect();
+            let wanted: Vec<u64> =
+                (next..answer.next).filter(|offset| known[*offset as usize].is_some_and(|n| n % 7 != version % 7)).collect();
+            ensure!(delivered == wanted, "queue {queue} offsets {next}..{}: {label} delivered {delivered:?}, its verdicts are {wanted:?}", answer.next);
+            audited += answer.next - next;
+            next = answer.next;
+        } else if stopping && next == answer.max {
+            return Ok((pulls, audited));
+        }
+    }
+}
+
+struct Pulled {
+    code: i32,
+    next: u64,
+    max: u64,
+    filter: Option<String>,
+    /// Queue offset and number; the first message has none.
+    messages: Vec<(u64, Option<u64>)>,
+}
+
+async fn pull(wire: &mut Wire, group: &str, queue: u32, offset: u64) -> Result<Pulled> {
+    let (queue, offset) = (queue.to_string(), offset.to_string());
+    let fields = [
+        ("consumerGroup", group),
+        ("topic", TOPIC),
+        ("queueId", &queue),
+        ("queueOffset", &offset),
+        ("maxMsgNums", "32"),
+        ("sysFlag", "6"),
+        ("commitOffset", "0"),
+        ("suspendTimeoutMillis", "100"),
+        ("subscription", "*"),
+        ("subVersion", "0"),
+        ("expressionType", "TAG"),
+    ];
+    let (code, frame) = wire.call(request::PULL_MESSAGE, &fields, b"").await?;
+    let header = frame.header()?;
+    let expected = matches!(code, response::SUCCESS | response::PULL_NOT_FOUND | response::PULL_RETRY_IMMEDIATELY);
+    ensure!(expected, "a pull of queue {queue} at {offset} was answered {code}: {:?}", header.remark);
+    let number = |name: &str| header.ext.number::<u64>(name).with_context(|| format!("{name} in a pull's answer"));
+    let body = frame.body();
+    let mut rest = &body[..];
+    let mut messages = Vec::new();
+    while !rest.is_empty() {
+        let record = RecordView::parse(rest)?;
+        let QueueOffset(at) = record.queue_offset();
+        messages.push((at, record.body().first_chunk().map(|bytes| u64::from_be_bytes(*bytes))));
+        rest = &rest[record.size()..];
+    }
+    let filter = header.ext.get("gantryFilter").map(|label| label.into_owned());
+    Ok(Pulled { code, next: number("nextBeginOffset")?, max: number("maxOffset")?, filter, messages })
+}
