@@ -27,7 +27,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let built = toolchain.build(&args.project, None, Output::Shown)?;
     let mut out = io::stdout();
     if args.json {
-        let files: Vec<_> = built.iter().map(|built| serde_json::json!({ "plugin": built.package, "file": built.file })).collect();
+        let files: Vec<_> =
+            built.iter().map(|built| serde_json::json!({ "plugin": built.package, "file": built.file })).collect();
         writeln!(out, "{}", serde_json::Value::from(files))?;
         return Ok(());
     }

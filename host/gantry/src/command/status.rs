@@ -1,0 +1,64 @@
+//! `gantry status`.
+
+use serde_json::Value;
+
+use crate::{
+    control::{Request, Target, client},
+    exit::Outcome,
+    output,
+};
+
+/// Show how a running node is
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    target: Target,
+    /// Write one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Outcome {
+    let status = client::ask(&args.target, &Request::Status)?;
+    if args.json {
+        return output::json(&status);
+    }
+    Ok(output::line(&text(&status))?)
+}
+
+/// The members are those that [`crate::node`] reports.
+fn text(status: &Value) -> String {
+    let field = |name: &str| status[name].as_str().unwrap_or("-").to_owned();
+    let mut out = format!(
+        "node {} (gantry {}, process {}, up {} s)\n  name server  {}\n  http         {}\n  data         {}",
+        field("node"),
+        field("version"),
+        status["pid"],
+        status["uptime_s"],
+        field("name_server"),
+        field("http"),
+        field("data"),
+    );
+    for broker in status["brokers"].as_array().into_iter().flatten() {
+        let text = |name: &str| broker[name].as_str().unwrap_or("-");
+        out += &format!(
+            "\n  broker       {} {}: {}; {} messages in, {} out; log {} bytes, {} flushed, {} dispatched",
+            text("name"),
+            text("address"),
+            text("health"),
+            broker["messages_in"],
+            broker["messages_out"],
+            broker["appended"],
+            broker["flushed"],
+            broker["dispatched"],
+        );
+    }
+    out += &format!("\n  config       {}", status["config"]["file"].as_str().unwrap_or("built in"));
+    for problem in status["config"]["problems"].as_array().into_iter().flatten() {
+        out += &format!("\n    not applied: {}", problem.as_str().unwrap_or_default());
+    }
+    for key in status["config"]["needs_restart"].as_array().into_iter().flatten() {
+        out += &format!("\n    needs a restart: {}", key.as_str().unwrap_or_default());
+    }
+    out
+}

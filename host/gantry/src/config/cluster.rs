@@ -1,0 +1,273 @@
+//! A cluster file as what it describes: nodes, plugins, filters. What one value cannot show is checked here.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::Read,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+use gantry_base::access::AccessList;
+use gantry_model::name;
+use gantry_plugin::{BindingSpec, OnError, PluginSpec, World};
+
+use super::{
+    document::{Document, FILE_BYTES_MAX},
+    problem::Problem,
+};
+
+/// A checked configuration.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// The settings, by path; see [`crate::config::options`].
+    pub(crate) document: Document,
+    /// The file, unless it is the built-in configuration.
+    pub(crate) file: Option<PathBuf>,
+    /// By name; never empty.
+    pub(crate) nodes: Vec<NodeSpec>,
+    /// Plugins of the file.
+    pub(crate) plugins: Vec<PluginSpec>,
+    /// What they are bound to.
+    pub(crate) filters: Vec<BindingSpec>,
+    /// Whose administration is taken besides the machine's own.
+    pub(crate) admin: AccessList,
+}
+
+/// One node: what one process runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NodeSpec {
+    pub(crate) name: String,
+    pub(crate) host: String,
+    pub(crate) advertise: Option<String>,
+    pub(crate) data: PathBuf,
+    pub(crate) http_port: u16,
+    /// Port of its name server, if it runs one.
+    pub(crate) name_server: Option<u16>,
+    pub(crate) brokers: Vec<BrokerSpec>,
+}
+
+/// One broker of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BrokerSpec {
+    pub(crate) name: String,
+    pub(crate) port: u16,
+}
+
+/// The name of the only node when the file names none.
+pub(crate) const STANDALONE: &str = "standalone";
+const STANDALONE_TABLES: &str = "[node.standalone]\nnameserver = {}\nbrokers = [{ name = \"broker-a\" }]\n";
+
+impl Config {
+    /// Reads and checks a file; every problem, not only the first.
+    pub(crate) fn load(file: &Path) -> Result<Config, Vec<Problem>> {
+        match read_text(file) {
+            Ok(text) => Config::parse(file, &text),
+            Err(error) => {
+                let problem = format!("cannot be read: {error}");
+                Err(vec![Problem { file: file.into(), line: 0, column: 0, key: String::new(), problem }])
+            }
+        }
+    }
+
+    /// What runs without any file: one node with name server and broker, for this machine only.
+    pub(crate) fn builtin() -> Config {
+        let built = Config::parse(Path::new(""), STANDALONE_TABLES);
+        let built = built.unwrap_or_else(|problems| unreachable!("the built-in configuration is sound: {problems:?}"));
+        Config { file: None, ..built }
+    }
+
+    /// Checks the text of a file.
+    pub(crate) fn parse(file: &Path, text: &str) -> Result<Config, Vec<Problem>> {
+        let mut document = Document::parse(file, text);
+        let nodes = nodes(&mut document);
+        let plugins = plugins(&mut document);
+        let filters = filters(&mut document, &plugins);
+        for path in ["cluster.name", "broker.region"] {
+            check_label(&mut document, path, "name");
+        }
+        let admin = AccessList::parse(document.list("admin.allow"));
+        if let Err(error) = &admin {
+            document.problem_at("admin.allow", error.to_string());
+        }
+        match admin {
+            Ok(admin) if document.is_sound() => {
+                Ok(Config { document, file: Some(file.into()), nodes, plugins, filters, admin })
+            }
+            _ => Err(document.into_problems()),
+        }
+    }
+
+    /// The node to run: the named one, or the only one.
+    pub(crate) fn node(&self, name: Option<&str>) -> Result<&NodeSpec, String> {
+        let names = self.nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ");
+        match (name, self.nodes.as_slice()) {
+            (None, [only]) => Ok(only),
+            (None, _) => Err(format!("the configuration has several nodes ({names}); choose one with --node NAME")),
+            (Some(name), nodes) => {
+                let found = nodes.iter().find(|node| node.name == name);
+                found.ok_or_else(|| format!("the configuration has no node {name:?}; its nodes are {names}"))
+            }
+        }
+    }
+}
+
+fn read_text(file: &Path) -> Result<String, String> {
+    let opened = File::open(file).map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    opened.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("it has more than {FILE_BYTES_MAX} bytes"));
+    }
+    Ok(text)
+}
+
+fn nodes(document: &mut Document) -> Vec<NodeSpec> {
+    let names = document.names_below("node");
+    if names.is_empty() {
+        let data = document.file().parent().unwrap_or(Path::new("")).join("gantry-data");
+        let brokers = vec![BrokerSpec { name: "broker-a".into(), port: 10_911 }];
+        let (name, host) = (STANDALONE.into(), "127.0.0.1".into());
+        return vec![NodeSpec {
+            name,
+            host,
+            advertise: None,
+            data,
+            http_port: 5_557,
+            name_server: Some(9_876),
+            brokers,
+        }];
+    }
+    let mut brokers = BTreeMap::new();
+    let mut nodes = Vec::new();
+    for name in names {
+        nodes.push(node(document, &name, &mut brokers));
+    }
+    if !nodes.iter().any(|node| node.name_server.is_some()) {
+        document
+            .problem_at("node", "no node runs a name server, so clients find no broker; give one `nameserver = {}`");
+    }
+    same_ports(document, &nodes);
+    nodes
+}
+
+fn node(document: &mut Document, name: &str, brokers: &mut BTreeMap<String, String>) -> NodeSpec {
+    let path = format!("node.{name}");
+    let at = |key: &str| format!("{path}.{key}");
+    let listens_everywhere = document.text(&at("host")).parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
+    if listens_everywhere && !document.is_given(&at("advertise")) {
+        let problem = "this listens on every address of the machine, so clients cannot be told which one to use; \
+                       give `advertise` too";
+        document.problem_at(&at("host"), problem);
+    }
+    if document.text(&at("advertise")).parse().is_ok_and(|ip: IpAddr| ip.is_unspecified()) {
+        document.problem_at(&at("advertise"), "no client can connect to this address; give one of the machine's own");
+    }
+    let mut specs = Vec::new();
+    for broker in document.elements(&at("brokers")) {
+        let key = |key: &str| format!("{broker}.{key}");
+        let broker_name = document.text(&key("name")).to_owned();
+        check_label(document, &key("name"), "broker name");
+        if document.integer(&key("id")) > 0 {
+            document.problem_at(&key("id"), "replicas are not built yet: a broker has id 0; leave this one out");
+        } else if let Some(other) = brokers.insert(broker_name.clone(), name.to_owned()) {
+            let problem =
+                format!("node {other} has a broker {broker_name:?} already; a name is given once in a cluster");
+            document.problem_at(&key("name"), problem);
+        }
+        specs.push(BrokerSpec { name: broker_name, port: document.integer(&key("port")) as u16 });
+    }
+    let name_server = document.has_table(&at("nameserver")).then(|| document.integer(&at("nameserver.port")) as u16);
+    if name_server.is_none() && specs.is_empty() {
+        document.problem_at(&path, "the node runs nothing; give it `nameserver = {}` or `brokers`");
+    }
+    NodeSpec {
+        name: name.to_owned(),
+        host: document.text(&at("host")).to_owned(),
+        advertise: Some(document.text(&at("advertise")).to_owned()).filter(|text| !text.is_empty()),
+        data: document.path(&at("data")),
+        http_port: document.integer(&at("http_port")) as u16,
+        name_server,
+        brokers: specs,
+    }
+}
+
+/// Two listeners on one host and port: the second would fail to start.
+fn same_ports(document: &mut Document, nodes: &[NodeSpec]) {
+    let mut taken: BTreeMap<(String, u16), String> = BTreeMap::new();
+    for node in nodes {
+        let path = format!("node.{}", node.name);
+        let mut ports = Vec::new();
+        if let Some(port) = node.name_server {
+            ports.push((port, format!("{path}.nameserver.port"), format!("{path}.nameserver")));
+            ports.push((node.http_port, format!("{path}.http_port"), path.clone()));
+        }
+        for (index, broker) in node.brokers.iter().enumerate() {
+            let element = format!("{path}.brokers[{index}]");
+            ports.push((broker.port, format!("{element}.port"), element));
+        }
+        for (port, key, table) in ports.into_iter().filter(|(port, ..)| *port != 0) {
+            if let Some(other) = taken.insert((node.host.clone(), port), key.clone()) {
+                let place = if document.is_given(&key) { key } else { table };
+                document.problem_at(&place, format!("port {port} of {} is also {other}; give each its own", node.host));
+            }
+        }
+    }
+}
+
+fn plugins(document: &mut Document) -> Vec<PluginSpec> {
+    let mut names = BTreeMap::new();
+    let mut plugins = Vec::new();
+    for plugin in document.elements("plugin") {
+        let at = |key: &str| format!("{plugin}.{key}");
+        let name = document.text(&at("name")).to_owned();
+        if !name.is_empty() && names.insert(name.clone(), ()).is_some() {
+            document.problem_at(&at("name"), format!("two plugins are named {name:?}; a name is given once"));
+        }
+        plugins.push(PluginSpec {
+            name,
+            file: document.path(&at("file")),
+            world: World::MessageFilter,
+            params: document.params(&at("params")),
+            memory_limit_bytes: document.integer(&at("memory_limit_mib")) << 20,
+            deadline_ms: document.integer(&at("deadline_ms")),
+        });
+    }
+    plugins
+}
+
+fn filters(document: &mut Document, plugins: &[PluginSpec]) -> Vec<BindingSpec> {
+    let mut bound = BTreeMap::new();
+    let mut filters = Vec::new();
+    for filter in document.elements("filter") {
+        let at = |key: &str| format!("{filter}.{key}");
+        let [topic, group, plugin] = ["topic", "group", "plugin"].map(|key| document.text(&at(key)).to_owned());
+        for (key, checked) in [("topic", name::check_topic(&topic)), ("group", name::check_group(&group))] {
+            if let Err(error) = checked
+                && document.is_given(&at(key))
+            {
+                document.problem_at(&at(key), error.to_string());
+            }
+        }
+        if document.is_given(&at("plugin")) && !plugins.iter().any(|known| known.name == plugin) {
+            document.problem_at(&at("plugin"), format!("there is no [[plugin]] named {plugin:?}"));
+        }
+        if bound.insert((topic.clone(), group.clone()), ()).is_some() {
+            document.problem_at(
+                &filter,
+                format!("group {group:?} has a filter on topic {topic:?} already; one is allowed"),
+            );
+        }
+        let on_error = if document.text(&at("on_error")) == "deliver" { OnError::Deliver } else { OnError::Hold };
+        filters.push(BindingSpec { topic, group, plugin, params: document.params(&at("params")), on_error });
+    }
+    filters
+}
+
+fn check_label(document: &mut Document, path: &str, kind: &'static str) {
+    if document.is_given(path)
+        && let Err(error) = name::check_label(kind, document.text(path))
+    {
+        document.problem_at(path, error.to_string());
+    }
+}

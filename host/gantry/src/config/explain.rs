@@ -1,0 +1,131 @@
+//! The table of keys as text, as JSON, and as a commented file.
+
+use std::fmt::Write;
+
+use serde_json::json;
+
+use super::{
+    key::{Key, Kind, Value},
+    keys::KEYS,
+};
+
+/// Width of wrapped texts.
+const WIDTH: usize = 100;
+
+/// How the file for one machine begins: `conf/standalone.toml`.
+pub(crate) const STANDALONE_HEAD: &str =
+    "One machine: name server and broker in one process. This is what `gantry run` does without a file.
+Every key is here at its default. After a change: gantry config check FILE";
+/// Its nodes.
+pub(crate) const STANDALONE_NODES: &str = "[node.standalone]
+host = \"127.0.0.1\"
+data = \"gantry-data\"
+nameserver = {}
+brokers = [{ name = \"broker-a\", port = 10911 }]";
+
+/// One key for a terminal.
+pub(crate) fn text(key: &Key) -> String {
+    let mut out = format!("{}\n", key.path);
+    for line in wrap(key.doc, WIDTH - 2) {
+        let _ = writeln!(out, "  {line}");
+    }
+    let _ = writeln!(out, "  default: {}\n  allowed: {}\n  {}", key.default, key.allowed(), key.reload.text());
+    out
+}
+
+/// One key for a program.
+pub(crate) fn json(key: &Key) -> serde_json::Value {
+    let default = match &key.default {
+        Value::Required | Value::Absent => serde_json::Value::Null,
+        Value::Bool(value) => json!(value),
+        Value::Integer(value) => json!(value),
+        Value::Text(value) => json!(value),
+        Value::Empty if matches!(key.kind, Kind::Params) => json!({}),
+        Value::Empty => json!([]),
+    };
+    json!({
+        "key": key.path,
+        "doc": key.doc,
+        "default": default,
+        "required": key.default == Value::Required,
+        "allowed": key.allowed(),
+        "unit": key.unit(),
+        "reloadable": key.reload == super::key::Reload::Live,
+    })
+}
+
+/// A whole file: `head` as a comment, every key at its default with its explanation, and `nodes` as it is.
+pub(crate) fn file(head: &str, nodes: &str) -> String {
+    let mut out = String::new();
+    for line in head.lines() {
+        let _ = writeln!(out, "# {line}");
+    }
+    let mut section = "";
+    for key in KEYS.iter().filter(|key| !key.section().contains(['*', '[']) && !key.section().starts_with("node")) {
+        if key.section() != section {
+            section = key.section();
+            let _ = writeln!(out, "\n[{section}]");
+        }
+        comment(&mut out, key);
+        let _ = writeln!(out, "{} = {}\n", key.name(), key.default);
+    }
+    let _ =
+        write!(out, "{}", banner("Nodes: each is one process, started with `gantry run --config FILE --node NAME`."));
+    for key in KEYS.iter().filter(|key| key.path.starts_with("node.")) {
+        comment(&mut out, key);
+        let _ = writeln!(out, "#   default: {}", key.default);
+    }
+    let _ = write!(out, "\n{}\n", nodes.trim_end());
+    for (section, purpose) in [
+        ("plugin", "Plugins: WebAssembly components or modules."),
+        ("filter", "Filters: which plugin decides what a consumer group sees of a topic."),
+    ] {
+        let _ = write!(out, "\n{}# [[{section}]]\n", banner(purpose));
+        for key in KEYS.iter().filter(|key| key.section() == format!("{section}[]")) {
+            comment(&mut out, key);
+            let _ = match &key.default {
+                Value::Required => writeln!(out, "# {} = {}", key.name(), example(key.path)),
+                Value::Empty => writeln!(out, "# {} = {{}}", key.name()),
+                default => writeln!(out, "# {} = {default}", key.name()),
+            };
+        }
+    }
+    out
+}
+
+/// Values of required keys in the commented-out examples.
+fn example(path: &str) -> &'static str {
+    match path {
+        "plugin[].file" => "\"plugins/region.wasm\"",
+        "filter[].topic" => "\"orders\"",
+        "filter[].group" => "\"eu-billing\"",
+        _ => "\"eu-orders\"",
+    }
+}
+
+fn banner(text: &str) -> String {
+    format!("# ---- {text}\n\n")
+}
+
+fn comment(out: &mut String, key: &Key) {
+    let heading = if key.path.contains(['*', '[']) { format!("{}: ", key.name()) } else { String::new() };
+    let facts = format!("{heading}{} Allowed: {}; {}.", key.doc, key.allowed(), key.reload.text());
+    for line in wrap(&facts, WIDTH - 2) {
+        let _ = writeln!(out, "# {line}");
+    }
+}
+
+/// Lines of at most `width` characters, broken between words.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

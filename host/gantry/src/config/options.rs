@@ -1,0 +1,145 @@
+//! The settings of a configuration as the crates below want them.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use gantry_broker::BrokerOptions;
+use gantry_namesrv::NameServerOptions;
+use gantry_plugin::{BreakerOptions, HostOptions};
+use gantry_remoting::Limits;
+use gantry_store::{Flush, Options as StoreOptions};
+
+use super::cluster::Config;
+
+/// Bytes of a record besides its body: RocketMQ allows 32 KiB of properties, and Gantry's fixed parts fit in the rest.
+const RECORD_MARGIN_BYTES: u32 = 64 << 10;
+
+impl Config {
+    /// Bounds of each listener.
+    pub(crate) fn limits(&self) -> Limits {
+        let seconds = |path| Duration::from_secs(self.document.integer(path));
+        Limits {
+            frame_bytes_max: self.size("limits.frame_bytes_max"),
+            in_flight_requests_max: self.size("limits.in_flight_requests_max"),
+            in_flight_bytes_max: self.size("limits.in_flight_bytes_max"),
+            reply_buffer_bytes_max: self.size("limits.reply_buffer_bytes_max"),
+            connections_max: self.size("limits.connections_max"),
+            idle_timeout: seconds("limits.idle_timeout_s"),
+            write_stall_timeout: seconds("limits.write_stall_timeout_s"),
+            frame_timeout: seconds("limits.frame_timeout_s"),
+            drain_timeout: seconds("limits.drain_timeout_s"),
+            ..Limits::default()
+        }
+    }
+
+    /// Settings of a broker's store.
+    pub(crate) fn store_options(&self) -> StoreOptions {
+        let number = |path| self.document.integer(path);
+        StoreOptions {
+            flush: self.flush(),
+            segment_size_bytes: number("store.segment_size_bytes"),
+            queue_file_entries: number("store.queue_file_entries") as u32,
+            allocate_ahead_bytes: number("store.allocate_ahead_bytes"),
+            record_size_max_bytes: number("broker.message_bytes_max") as u32 + RECORD_MARGIN_BYTES,
+            async_dirty_max_bytes: number("store.async_dirty_max_bytes"),
+            checkpoint_interval_ms: number("store.checkpoint_interval_ms"),
+            checkpoint_bytes: number("store.checkpoint_bytes"),
+            ..StoreOptions::default()
+        }
+    }
+
+    /// Settings of a broker.
+    pub(crate) fn broker_options(
+        &self,
+        name: &str,
+        advertised: SocketAddr,
+        name_servers: Vec<String>,
+        data: PathBuf,
+    ) -> BrokerOptions {
+        let number = |path| self.document.integer(path);
+        BrokerOptions {
+            name_servers,
+            flush: self.flush(),
+            flush_timeout_ms: number("broker.flush_timeout_ms"),
+            auto_create_topics: self.document.boolean("broker.auto_create_topics"),
+            default_topic_queues: number("broker.default_topic_queues") as u32,
+            auto_create_groups: self.document.boolean("broker.auto_create_groups"),
+            message_bytes_max: self.size("broker.message_bytes_max"),
+            pull_messages_max: self.size("broker.pull_messages_max"),
+            pull_bytes_max: self.size("broker.pull_bytes_max"),
+            pull_scan_max: self.size("broker.pull_scan_max"),
+            suspend_max_ms: number("broker.suspend_max_ms"),
+            parked_pulls_max: self.size("broker.parked_pulls_max"),
+            blocking_pulls_max: self.size("broker.blocking_pulls_max"),
+            client_expiry_ms: number("broker.client_expiry_ms"),
+            clients_max: self.size("broker.clients_max"),
+            topics_max: self.size("broker.topics_max"),
+            groups_max: self.size("broker.groups_max"),
+            admin: self.admin.clone(),
+            region: self.document.text("broker.region").to_owned(),
+            ..BrokerOptions::new(self.document.text("cluster.name"), name, advertised, data)
+        }
+    }
+
+    /// Settings of a name server.
+    pub(crate) fn name_server_options(&self) -> NameServerOptions {
+        NameServerOptions {
+            broker_expiry: Duration::from_secs(self.document.integer("nameserver.broker_expiry_s")),
+            admin: self.admin.clone(),
+            ..NameServerOptions::default()
+        }
+    }
+
+    /// Settings of the plugin host; `slots` = threads that judge at the same time.
+    pub(crate) fn plugin_options(&self, broker: &str, slots: usize) -> HostOptions {
+        let number = |path| self.document.integer(path);
+        HostOptions {
+            broker: broker.to_owned(),
+            slots,
+            memory_budget_bytes: number("plugins.memory_budget_bytes"),
+            debounce: Duration::from_millis(number("plugins.debounce_ms")),
+            rescan: Duration::from_millis(number("plugins.rescan_ms")),
+            breaker: BreakerOptions {
+                faults: self.size("plugins.breaker_faults"),
+                window: Duration::from_millis(number("plugins.breaker_window_ms")),
+                pause: Duration::from_millis(number("plugins.breaker_pause_ms")),
+            },
+        }
+    }
+
+    fn flush(&self) -> Flush {
+        match self.document.text("broker.flush") {
+            "async" => Flush::Async { interval_ms: self.document.integer("broker.flush_interval_ms") },
+            _ => Flush::Sync,
+        }
+    }
+
+    fn size(&self, path: &str) -> usize {
+        usize::try_from(self.document.integer(path)).unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use super::*;
+
+    /// The defaults of the table and those of the crates are the same values, so neither can drift.
+    #[test]
+    fn the_defaults_are_those_of_the_crates() {
+        fn same(found: impl Debug, expected: impl Debug) {
+            assert_eq!(format!("{found:#?}"), format!("{expected:#?}"));
+        }
+        let config = Config::builtin();
+        let (address, data) = (SocketAddr::from(([127, 0, 0, 1], 10_911)), PathBuf::from("data"));
+        same(config.limits(), Limits::default());
+        same(config.store_options(), StoreOptions::default());
+        same(config.name_server_options(), NameServerOptions::default());
+        same(
+            config.plugin_options("broker-a", 4),
+            HostOptions { broker: "broker-a".into(), slots: 4, ..HostOptions::default() },
+        );
+        let expected = BrokerOptions::new("DefaultCluster", "broker-a", address, data.clone());
+        same(config.broker_options("broker-a", address, Vec::new(), data), expected);
+    }
+}

@@ -1,0 +1,150 @@
+//! A running node: what one process serves, from its listeners to its last flush.
+//!
+//! [`Plan`] is what it will do, with every address resolved; [`Node::start`] does it, in the order in which each part
+//! needs the one before; [`Node::stop`] takes it apart in the opposite order.
+
+mod broker;
+mod control;
+mod dirs;
+mod name_server;
+mod plan;
+mod ready;
+mod recovery;
+mod reload;
+mod watch;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use gantry_plugin::PluginHost;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    broker::RunningBroker,
+    dirs::DataDir,
+    name_server::{RunningNameServer, wait_registered},
+    reload::Live,
+};
+pub(crate) use self::{
+    plan::{Overrides, Plan},
+    ready::Ready,
+};
+use crate::{config::Config, control::server::ControlSocket};
+
+/// How long a start waits until its own name server knows its brokers; a client that comes earlier finds no route.
+const REGISTERED_WITHIN: Duration = Duration::from_secs(2);
+
+/// What runs.
+pub(crate) struct Node {
+    ready: Ready,
+    name_server: Option<RunningNameServer>,
+    brokers: Vec<RunningBroker>,
+    plugins: Option<PluginHost>,
+    live: Arc<Live>,
+    /// Ends what is not a listener: watcher and control socket.
+    cancel: CancellationToken,
+    tasks: TaskTracker,
+    /// Cancelled when the control socket was told to stop the node.
+    stop_asked: CancellationToken,
+    /// Last: whoever waits for the directory may have it once everything above is gone.
+    _data: DataDir,
+}
+
+impl Node {
+    /// Starts everything. When it returns, clients are served and find their routes.
+    pub(crate) async fn start(config: Config, plan: Plan) -> Result<Node> {
+        let started = Instant::now();
+        let data = DataDir::take(&plan.data)?;
+        let limits = config.limits();
+        // Listeners first: a port that is taken is known before a long recovery, and clients that connect meanwhile wait.
+        let name_server = match &plan.name_server {
+            Some(address) => Some(name_server::bind(*address, plan.http, &limits)?),
+            None => None,
+        };
+        let listeners = broker::bind_all(&plan, &limits)?;
+        let name_servers = plan.name_servers(name_server.as_ref().map(name_server::Bound::port));
+        let name_server = name_server.map(|bound| bound.serve(config.name_server_options(), &plan, &name_servers));
+
+        let plugins = match plan.brokers.as_slice() {
+            [] => None,
+            brokers => {
+                let name = if let [only] = brokers { &only.name } else { &plan.node };
+                Some(start_plugins(&config, name)?)
+            }
+        };
+        let mut brokers = Vec::new();
+        for listener in listeners {
+            let plugins = plugins.clone().context("a node with brokers has a plugin host")?;
+            brokers.push(RunningBroker::start(listener, &config, &plan, &name_servers, plugins).await?);
+        }
+        if let Some(name_server) = &name_server {
+            let names = brokers.iter().map(|broker| broker.name().to_owned()).collect();
+            wait_registered(name_server.reachable, names, REGISTERED_WITHIN).await;
+        }
+
+        let ready = Ready::new(&plan, name_server.as_ref(), &brokers);
+        let (cancel, tasks, stop_asked) = (CancellationToken::new(), TaskTracker::new(), CancellationToken::new());
+        let live = Arc::new(Live::new(config, plugins.clone()));
+        let control = control::Control {
+            ready: ready.clone(),
+            started,
+            brokers: brokers.iter().map(RunningBroker::observed).collect(),
+            plugins: plugins.clone(),
+            live: live.clone(),
+            stop_asked: stop_asked.clone(),
+        };
+        let socket = ControlSocket::bind(&plan.data)?;
+        tasks.spawn(socket.serve(Arc::new(control), cancel.clone()));
+        tasks.spawn(watch::follow(live.clone(), cancel.clone()));
+        Ok(Node { ready, name_server, brokers, plugins, live, cancel, tasks, stop_asked, _data: data })
+    }
+
+    /// Where it is reached.
+    pub(crate) fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Completes when the control socket was told to stop the node.
+    pub(crate) async fn stop_asked(&self) {
+        self.stop_asked.cancelled().await;
+    }
+
+    /// Reads the cluster file again.
+    pub(crate) async fn reload(&self) {
+        reload::logged(&self.live).await;
+    }
+
+    /// Drains: clients are sent elsewhere, what is in flight is answered, everything is flushed.
+    pub(crate) async fn stop(self) -> Result<()> {
+        self.cancel.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        let mut first_error = None;
+        for broker in self.brokers {
+            let name = broker.name().to_owned();
+            if let Err(error) = broker.stop().await {
+                tracing::error!(broker = %name, "did not end in order: {error:#}");
+                first_error.get_or_insert(error);
+            }
+        }
+        if let Some(plugins) = self.plugins {
+            tokio::task::spawn_blocking(move || plugins.shutdown()).await?;
+        }
+        // Last, because brokers unregister with it.
+        if let Some(name_server) = self.name_server {
+            name_server.stop().await;
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+}
+
+fn start_plugins(config: &Config, broker: &str) -> Result<PluginHost> {
+    let slots = tokio::runtime::Handle::current().metrics().num_workers();
+    let host = PluginHost::start(config.plugin_options(broker, slots))?;
+    let applied = host.apply(config.plugins.clone(), config.filters.clone());
+    applied.map_err(|problems| anyhow::anyhow!(reload::listed(&problems)))?;
+    Ok(host)
+}

@@ -1,0 +1,130 @@
+//! One broker of a node: its store, its tables, its listener.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::{Context, Result};
+use gantry_base::disk::RealDisk;
+use gantry_broker::Broker;
+use gantry_plugin::PluginHost;
+use gantry_remoting::{Limits, Server};
+use gantry_store::{Health, Store};
+use serde_json::{Value, json};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    plan::{BrokerPlan, Plan},
+    recovery,
+};
+use crate::config::Config;
+
+/// Listening, not serving yet.
+pub(crate) struct Listener {
+    plan: BrokerPlan,
+    server: Server,
+}
+
+/// Listens for every broker of the node.
+pub(crate) fn bind_all(plan: &Plan, limits: &Limits) -> Result<Vec<Listener>> {
+    let bind = |broker: &BrokerPlan| {
+        let server = Server::bind(broker.listen, limits.clone()).with_context(|| format!("broker {}", broker.name))?;
+        Ok(Listener { plan: broker.clone(), server })
+    };
+    plan.brokers.iter().map(bind).collect()
+}
+
+/// A serving broker.
+pub(crate) struct RunningBroker {
+    observed: Observed,
+    /// Ends what the broker does on its own; unregisters it.
+    own: (CancellationToken, TaskTracker),
+    /// Ends its listener.
+    serving: (CancellationToken, TaskTracker),
+}
+
+/// What status is told from.
+#[derive(Clone)]
+pub(crate) struct Observed {
+    name: String,
+    /// Where peers reach it.
+    pub(crate) advertised: SocketAddr,
+    broker: Arc<Broker>,
+    store: Store,
+}
+
+impl RunningBroker {
+    /// Opens the store, recovering what a crash left, and serves.
+    pub(crate) async fn start(
+        listener: Listener,
+        config: &Config,
+        plan: &Plan,
+        name_servers: &[SocketAddr],
+        plugins: PluginHost,
+    ) -> Result<RunningBroker> {
+        let Listener { plan: BrokerPlan { name, data, .. }, server } = listener;
+        let advertised = SocketAddr::new(plan.advertised, server.local_addr().port());
+        let name_servers = name_servers.iter().map(ToString::to_string).collect();
+        let options = config.broker_options(&name, advertised, name_servers, data.clone());
+        let store_options = config.store_options();
+        let broker_name = name.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            let store = recovery::open(&broker_name, &data, store_options)?;
+            let broker = Broker::open(options, Arc::new(RealDisk), store.clone(), plugins)?;
+            anyhow::Ok((store, broker))
+        });
+        let (store, broker) = opened.await?.with_context(|| format!("broker {name} cannot start"))?;
+
+        let (own, serving) = (CancellationToken::new(), CancellationToken::new());
+        let (own_tasks, serving_tasks) = (TaskTracker::new(), TaskTracker::new());
+        serving_tasks.spawn(server.serve(Arc::new(broker.service()), serving.clone()));
+        broker.start(&own_tasks, &own);
+        let observed = Observed { name, advertised, broker, store };
+        Ok(RunningBroker { observed, own: (own, own_tasks), serving: (serving, serving_tasks) })
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.observed.name
+    }
+
+    /// What status is told from.
+    pub(crate) fn observed(&self) -> Observed {
+        self.observed.clone()
+    }
+
+    /// Unregisters, answers what is in flight, saves the tables, flushes the log.
+    pub(crate) async fn stop(self) -> Result<()> {
+        // Out of the routes first, so that clients go elsewhere while the rest is answered.
+        for (cancel, tasks) in [self.own, self.serving] {
+            cancel.cancel();
+            tasks.close();
+            tasks.wait().await;
+        }
+        let Observed { broker, store, .. } = self.observed;
+        tokio::task::spawn_blocking(move || {
+            let saved = broker.save().context("consumer offsets and delays could not be saved");
+            let ended = store.shutdown().context("the log could not be flushed; the next start recovers it");
+            saved.and(ended)
+        })
+        .await?
+    }
+}
+
+impl Observed {
+    /// For `gantry status`.
+    pub(crate) fn status(&self) -> Value {
+        let health = match self.store.health() {
+            Health::Healthy => "healthy".to_owned(),
+            Health::Failed(reason) => format!("failed: {reason}"),
+        };
+        json!({
+            "name": self.name,
+            "address": self.advertised,
+            "health": health,
+            "messages_in": self.broker.metrics().messages_in.get(),
+            "messages_out": self.broker.metrics().messages_out.get(),
+            "appended": self.store.appended().get(),
+            "flushed": self.store.flushed().get(),
+            "dispatched": self.store.dispatched().get(),
+        })
+    }
+}

@@ -1,0 +1,71 @@
+//! What a node answers on its control socket.
+
+use std::{sync::Arc, time::Instant};
+
+use gantry_plugin::PluginHost;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::{broker::Observed, ready::Ready, reload::Live};
+use crate::control::{Answer, Request, server::Handler};
+
+/// What it answers from.
+pub(crate) struct Control {
+    pub(crate) ready: Ready,
+    pub(crate) started: Instant,
+    pub(crate) brokers: Vec<Observed>,
+    pub(crate) plugins: Option<PluginHost>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) stop_asked: CancellationToken,
+}
+
+impl Handler for Control {
+    async fn handle(&self, request: Request) -> Answer {
+        match request {
+            Request::Status => Answer::Ok(self.status()),
+            Request::PluginList => value(&self.plugins.as_ref().map(PluginHost::status).unwrap_or_default()),
+            Request::PluginReload { name } => match self.plugins.clone() {
+                Some(plugins) => blocking(move || plugins.reload(&name).map(|label| json!({ "serves": label }))).await,
+                None => Answer::Error("this node has no brokers, so it runs no plugins".to_owned()),
+            },
+            Request::ConfigReload => {
+                let live = self.live.clone();
+                blocking(move || live.reload()).await
+            }
+            Request::Shutdown => {
+                self.stop_asked.cancel();
+                Answer::Ok(Value::Null)
+            }
+        }
+    }
+}
+
+impl Control {
+    fn status(&self) -> Value {
+        let Ready { node, name_server, http, data, pid, .. } = &self.ready;
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "node": node,
+            "pid": pid,
+            "uptime_s": self.started.elapsed().as_secs(),
+            "name_server": name_server,
+            "http": http,
+            "data": data,
+            "brokers": self.brokers.iter().map(Observed::status).collect::<Vec<_>>(),
+            "config": self.live.state(),
+        })
+    }
+}
+
+fn value(value: &impl Serialize) -> Answer {
+    serde_json::to_value(value).map_or_else(|error| Answer::Error(error.to_string()), Answer::Ok)
+}
+
+async fn blocking<T: Serialize + Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Answer {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(done)) => value(&done),
+        Ok(Err(problem)) => Answer::Error(problem),
+        Err(died) => Answer::Error(died.to_string()),
+    }
+}
