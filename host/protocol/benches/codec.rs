@@ -1,4 +1,4 @@
-//! What reading a SEND and writing its answer cost. `cargo bench -p gantry-protocol`.
+//! What reading a SEND and writing its answer cost. `cargo bench -p gantry-protocol [-- PART-OF-A-LINE]`.
 //!
 //! Frames as clients write them: Java's one-letter names, Go's long ones, Java's binary header. Each line is the median of
 //! several rounds; the time on the processor is what counts, elapsed time shows a busy machine.
@@ -131,6 +131,9 @@ fn pull_reply() -> PullReply<'static> {
 }
 
 fn measure(what: &str, iterations: usize, mut once: impl FnMut() -> i32) {
+    if std::env::args().skip(1).any(|arg| !arg.starts_with("--") && !what.contains(&arg)) {
+        return;
+    }
     let mut sum = 0;
     let mut rounds: Vec<(f64, f64)> = (0..ROUNDS)
         .map(|_| {

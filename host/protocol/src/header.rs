@@ -100,6 +100,11 @@ pub struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
+    fn empty(codec: Codec) -> Self {
+        let (code, version, opaque, flag) = (0, 0, 0, 0);
+        Header { codec, code, language: Language::Other, version, opaque, flag, remark: None, ext: Ext::default() }
+    }
+
     /// Whether this frame answers a request.
     pub fn is_response(&self) -> bool {
         self.flag & FLAG_RESPONSE != 0
@@ -121,30 +126,38 @@ impl<'a> Header<'a> {
 
 fn parse_json(bytes: &[u8]) -> Result<Header<'_>, HeaderError> {
     let text = std::str::from_utf8(bytes).map_err(|_| HeaderError::Utf8("the JSON text"))?;
-    let mut header = Header {
-        codec: Codec::Json,
-        code: 0,
-        language: Language::Other,
-        version: 0,
-        opaque: 0,
-        flag: 0,
-        remark: None,
-        ext: Ext::default(),
-    };
-    json::Cursor::new(text).object(|cursor, name| {
-        match &*name.unescape() {
-            "code" => header.code = cursor.int()?,
-            "flag" => header.flag = cursor.int()?,
-            "opaque" => header.opaque = cursor.int()?,
-            "version" => header.version = cursor.int()?,
-            "language" => header.language = cursor.text()?.map_or(Language::Other, |name| Language::from_name(&name)),
-            "remark" => header.remark = cursor.text()?,
-            "extFields" => header.ext = Ext::parse_json(text, cursor)?,
+    let mut header = Header::empty(Codec::Json);
+    let mut cursor = json::Cursor::new(text, 0);
+    match read_members(&mut header, text, &mut cursor) {
+        Ok(()) => Ok(header),
+        Err(expected) => Err(HeaderError::Json { at: cursor.at(), expected: expected.text() }),
+    }
+}
+
+fn read_members<'a>(
+    header: &mut Header<'a>,
+    text: &'a str,
+    cursor: &mut json::Cursor<'a>,
+) -> Result<(), json::Expected> {
+    let mut more = cursor.open_object()?;
+    while more {
+        let name = cursor.name()?;
+        match cursor.bytes(name) {
+            b"code" => header.code = cursor.int()?,
+            b"flag" => header.flag = cursor.int()?,
+            b"opaque" => header.opaque = cursor.int()?,
+            b"version" => header.version = cursor.int()?,
+            b"language" => {
+                header.language =
+                    cursor.value()?.map_or(Language::Other, |name| Language::from_name(cursor.text(name)));
+            }
+            b"remark" => header.remark = cursor.value()?.map(|text| Value::json(cursor, text).text()),
+            b"extFields" => header.ext.read_json(text, cursor)?,
             _ => drop(cursor.value()?),
         }
-        Ok(())
-    })?;
-    Ok(header)
+        more = cursor.next_member()?;
+    }
+    Ok(())
 }
 
 fn parse_binary(bytes: &[u8]) -> Result<Header<'_>, HeaderError> {
@@ -165,17 +178,18 @@ fn parse_binary(bytes: &[u8]) -> Result<Header<'_>, HeaderError> {
     let ext_len = usize::try_from(i32::from_be_bytes(*ext_len)).map_err(|_| truncated("extFields"))?;
     let pairs = pairs.get(..ext_len).ok_or_else(|| truncated("extFields"))?;
     let remark = std::str::from_utf8(remark).map_err(|_| HeaderError::Utf8("remark"))?;
-    Ok(Header {
-        codec: Codec::Binary,
+    let mut header = Header {
         code: i32::from(i16_at(0)),
         language: Language::from_number(fixed[2]),
         version: i32::from(i16_at(3)),
         opaque: i32_at(5),
         flag: i32_at(9),
         remark: (!remark.is_empty()).then_some(Cow::Borrowed(remark)),
-        ext: Ext::parse_binary(pairs).map_err(|error| match error {
-            BinaryExtError::Truncated => truncated("a pair of extFields"),
-            BinaryExtError::Utf8 => HeaderError::Utf8("extFields"),
-        })?,
-    })
+        ..Header::empty(Codec::Binary)
+    };
+    match header.ext.read_binary(pairs) {
+        Ok(()) => Ok(header),
+        Err(BinaryExtError::Truncated) => Err(truncated("a pair of extFields")),
+        Err(BinaryExtError::Utf8) => Err(HeaderError::Utf8("extFields")),
+    }
 }

@@ -43,24 +43,38 @@ pub(crate) fn malformed(field: &'static str, found: &str, expected: &'static str
     RequestError::Malformed { field, found: found.chars().take(SHOWN_MAX).collect(), expected }
 }
 
-/// A number out of a field's value.
-pub(crate) fn number<T: TryFrom<i64>>(field: &'static str, value: Value<'_>) -> Result<T, RequestError> {
+/// A field's value, which must be there.
+pub(crate) fn needed<'a>(field: &'static str, value: Option<Value<'a>>) -> Result<Value<'a>, RequestError> {
+    value.ok_or(RequestError::Missing { field })
+}
+
+/// A field's value as a number, which must be there.
+pub(crate) fn needed_number<T: TryFrom<i64>>(field: &'static str, value: Option<Value<'_>>) -> Result<T, RequestError> {
+    let value = needed(field, value)?;
     value.integer().ok_or_else(|| malformed(field, &value.text(), "an integer in range"))
 }
 
-/// A field that must be there.
+/// A field's value as a number, which may be absent but not malformed.
+pub(crate) fn optional_number<T: TryFrom<i64>>(
+    field: &'static str,
+    value: Option<Value<'_>>,
+) -> Result<Option<T>, RequestError> {
+    value.map(|_| needed_number(field, value)).transpose()
+}
+
+/// A text that must be there.
 pub(crate) fn text<'a>(header: &Header<'a>, field: &'static str) -> Result<Cow<'a, str>, RequestError> {
-    header.ext.get(field).ok_or(RequestError::Missing { field })
+    needed(field, header.ext.value(field)).map(Value::text)
 }
 
 /// A number that must be there.
 pub(crate) fn int<T: TryFrom<i64>>(header: &Header<'_>, field: &'static str) -> Result<T, RequestError> {
-    number(field, header.ext.value(field).ok_or(RequestError::Missing { field })?)
+    needed_number(field, header.ext.value(field))
 }
 
 /// A number that may be absent.
 pub(crate) fn int_opt<T: TryFrom<i64>>(header: &Header<'_>, field: &'static str) -> Result<Option<T>, RequestError> {
-    header.ext.value(field).map(|value| number(field, value)).transpose()
+    optional_number(field, header.ext.value(field))
 }
 
 /// Whether the field is there and true.

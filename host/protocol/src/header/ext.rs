@@ -2,11 +2,14 @@
 
 use std::{borrow::Cow, ops::Range, str::FromStr};
 
-use super::HeaderError;
-use crate::json::{self, Cursor, Span, Text};
+use crate::json::{self, Cursor, Expected, Piece};
 
 /// Fields whose places are noted. Requests have up to 14 and authentication adds three; what is beyond is found anew each time.
 const PLACES_MAX: usize = 20;
+/// Longest source whose places are noted, in bytes.
+const PLACES_BYTES_MAX: usize = u16::MAX as usize;
+/// Longest name whose field's place is noted, in bytes.
+const NAME_LEN_MAX: u32 = u8::MAX as u32;
 
 /// The custom fields of a header, still encoded: checked once, with the places of the first fields noted, so that a request
 /// is read in one pass and without a map.
@@ -42,12 +45,12 @@ struct Place {
 
 /// The value of one field, still encoded.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Value<'a>(Encoded<'a>);
-
-#[derive(Debug, Clone, Copy)]
-enum Encoded<'a> {
-    Json(Text<'a>),
-    /// Checked as UTF-8.
+pub(crate) enum Value<'a> {
+    /// Of a JSON header, nothing in it is escaped.
+    Plain(&'a str),
+    /// Of a JSON header, with escapes, which were checked.
+    Escaped(&'a str),
+    /// Of a binary header, checked as UTF-8.
     Binary(&'a [u8]),
 }
 
@@ -59,27 +62,43 @@ impl Default for Ext<'_> {
 
 impl<'a> Ext<'a> {
     /// Reads the value of `extFields` at the cursor in a header of which `text` is the whole; anything but an object is none.
-    pub(super) fn parse_json(text: &'a str, cursor: &mut Cursor<'a>) -> Result<Self, HeaderError> {
-        let mut ext = Ext { source: Source::Json(text), ..Ext::default() };
-        if !cursor.is_at_object() {
-            cursor.value()?;
-            return Ok(ext);
+    #[inline]
+    pub(super) fn read_json(&mut self, text: &'a str, cursor: &mut Cursor<'a>) -> Result<(), Expected> {
+        if cursor.peek() != Some(b'{') {
+            return cursor.value().map(drop);
         }
-        cursor.object(|cursor, name| {
-            let (Span::Text(value) | Span::Bare(value)) = cursor.value()? else { return Ok(()) };
-            let place = Place::new(name.at, name.raw.len(), value.at, value.raw.len(), value.escaped);
-            // From the opening quote of a name on, a cursor can continue.
-            ext.note(place.filter(|_| !name.escaped), name.at - 1);
-            Ok(())
-        })?;
-        Ok(ext)
+        // Of several extFields the last one counts, as with any other member.
+        (self.source, self.count, self.rest_at) = (Source::Json(text), 0, None);
+        let notable = text.len() <= PLACES_BYTES_MAX;
+        let mut note = |name: Piece, value: Piece| {
+            let place = Place {
+                name_at: name.at as u16,
+                name_len: name.len as u8,
+                value_at: value.at as u16,
+                value_len: value.len as u16,
+                escaped: value.escaped,
+            };
+            // What is not noted is read anew from the opening quote of its name on.
+            self.note(place, notable && !name.escaped && name.len <= NAME_LEN_MAX, name.at - 1);
+        };
+        let mut more = cursor.open_object()?;
+        while more {
+            cursor.plain_members(&mut note);
+            let name = cursor.name()?;
+            if let Some(value) = cursor.value()? {
+                note(name, value);
+            }
+            more = cursor.next_member()?;
+        }
+        Ok(())
     }
 
     /// Reads the pairs of a binary header.
-    pub(super) fn parse_binary(pairs: &'a [u8]) -> Result<Self, BinaryExtError> {
-        let mut ext = Ext { source: Source::Binary(pairs), ..Ext::default() };
+    pub(super) fn read_binary(&mut self, pairs: &'a [u8]) -> Result<(), BinaryExtError> {
+        self.source = Source::Binary(pairs);
         // One look over everything is cheaper than one for each name and value, and lengths rarely have their top bit set.
         let all_ascii = pairs.is_ascii();
+        let notable = pairs.len() <= PLACES_BYTES_MAX;
         let mut rest = pairs;
         while !rest.is_empty() {
             let (name, value, after) = split_pair(rest).ok_or(BinaryExtError::Truncated)?;
@@ -88,36 +107,48 @@ impl<'a> Ext<'a> {
             }
             let at = pairs.len() - rest.len();
             let (name_at, value_at) = (at + 2, at + 2 + name.len() + 4);
-            ext.note(Place::new(name_at, name.len(), value_at, value.len(), false), at);
+            let place = Place {
+                name_at: name_at as u16,
+                name_len: name.len() as u8,
+                value_at: value_at as u16,
+                value_len: value.len() as u16,
+                escaped: false,
+            };
+            self.note(place, notable && name.len() <= NAME_LEN_MAX as usize, at as u32);
             rest = after;
         }
-        Ok(ext)
+        Ok(())
     }
 
-    /// Notes the next field's place; when there is none, or no room, it and all further ones are found from `field_at` on.
-    fn note(&mut self, place: Option<Place>, field_at: usize) {
-        match (self.rest_at, place, self.places.get_mut(usize::from(self.count))) {
-            (None, Some(place), Some(free)) => {
+    /// Notes the next field's place. When that does not fit, or there is no room, it and all further ones are found from
+    /// byte `field_at` on.
+    #[inline]
+    fn note(&mut self, place: Place, fits: bool, field_at: u32) {
+        if self.rest_at.is_some() {
+            return;
+        }
+        match self.places.get_mut(usize::from(self.count)) {
+            Some(free) if fits => {
                 *free = place;
                 self.count += 1;
             }
-            (None, ..) => self.rest_at = Some(field_at as u32),
-            (Some(_), ..) => {}
+            _ => self.rest_at = Some(field_at),
         }
     }
 
     /// Calls `each` for every field in the order of the wire, with its name as bytes.
+    #[inline]
     pub(crate) fn visit(&self, mut each: impl FnMut(&[u8], Value<'a>)) {
         let places = self.places.iter().take(usize::from(self.count));
         match self.source {
             Source::Json(text) => places.for_each(|place| {
-                let raw = text.get(place.value()).unwrap_or_default();
-                let value = Text { raw, at: 0, escaped: place.escaped };
-                each(text.as_bytes().get(place.name()).unwrap_or_default(), Value(Encoded::Json(value)));
+                let value = text.get(place.value()).unwrap_or_default();
+                let value = if place.escaped { Value::Escaped(value) } else { Value::Plain(value) };
+                each(text.as_bytes().get(place.name()).unwrap_or_default(), value);
             }),
             Source::Binary(pairs) => places.for_each(|place| {
                 let value = pairs.get(place.value()).unwrap_or_default();
-                each(pairs.get(place.name()).unwrap_or_default(), Value(Encoded::Binary(value)));
+                each(pairs.get(place.name()).unwrap_or_default(), Value::Binary(value));
             }),
         }
         if let Some(at) = self.rest_at {
@@ -129,18 +160,26 @@ impl<'a> Ext<'a> {
     fn visit_rest(&self, at: usize, mut each: impl FnMut(&[u8], Value<'a>)) {
         match self.source {
             Source::Json(text) => {
-                let walked = Cursor::at_byte(text, at).members(|cursor, name| {
-                    if let Span::Text(value) | Span::Bare(value) = cursor.value()? {
-                        each(name.unescape().as_bytes(), Value(Encoded::Json(value)));
+                let mut cursor = Cursor::new(text, at);
+                let mut walk = || -> Result<(), Expected> {
+                    loop {
+                        let name = cursor.name()?;
+                        if let Some(value) = cursor.value()? {
+                            let value = Value::json(&cursor, value);
+                            each(Value::json(&cursor, name).text().as_bytes(), value);
+                        }
+                        if !cursor.next_member()? {
+                            return Ok(());
+                        }
                     }
-                    Ok(())
-                });
+                };
+                let walked = walk();
                 debug_assert!(walked.is_ok(), "extFields were checked when the header was parsed");
             }
             Source::Binary(pairs) => {
                 let mut rest = pairs.get(at..).unwrap_or_default();
                 while let Some((name, value, after)) = split_pair(rest) {
-                    each(name, Value(Encoded::Binary(value)));
+                    each(name, Value::Binary(value));
                     rest = after;
                 }
             }
@@ -180,17 +219,6 @@ impl<'a> Ext<'a> {
 }
 
 impl Place {
-    /// `None` when a part is too long or too far behind for the compact form.
-    fn new(name_at: usize, name_len: usize, value_at: usize, value_len: usize, escaped: bool) -> Option<Self> {
-        Some(Place {
-            name_at: u16::try_from(name_at).ok()?,
-            name_len: u8::try_from(name_len).ok()?,
-            value_at: u16::try_from(value_at).ok()?,
-            value_len: u16::try_from(value_len).ok()?,
-            escaped,
-        })
-    }
-
     fn name(&self) -> Range<usize> {
         let at = usize::from(self.name_at);
         at..at + usize::from(self.name_len)
@@ -203,32 +231,41 @@ impl Place {
 }
 
 impl<'a> Value<'a> {
+    pub(super) fn json(cursor: &Cursor<'a>, piece: Piece) -> Self {
+        let text = cursor.text(piece);
+        if piece.escaped { Value::Escaped(text) } else { Value::Plain(text) }
+    }
+
     /// The text that is meant; borrowed unless JSON escapes stand in it.
     pub(crate) fn text(self) -> Cow<'a, str> {
-        match self.0 {
-            Encoded::Json(text) => text.unescape(),
-            // Checked as UTF-8 when the header was parsed: this borrows.
-            Encoded::Binary(bytes) => String::from_utf8_lossy(bytes),
+        match self {
+            Value::Plain(text) => Cow::Borrowed(text),
+            Value::Escaped(text) => Cow::Owned(json::unescape(text)),
+            // It was checked, so nothing is ever replaced; the lossy reading alone would be slower.
+            Value::Binary(bytes) => {
+                std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+            }
         }
     }
 
     /// The text as a number that fits `T`.
+    #[inline]
     pub(crate) fn integer<T: TryFrom<i64>>(self) -> Option<T> {
-        let number = match self.0 {
-            Encoded::Json(Text { raw, escaped: false, .. }) => json::integer(raw.as_bytes()),
-            Encoded::Json(text) => json::integer(text.unescape().as_bytes()),
-            Encoded::Binary(bytes) => json::integer(bytes),
+        let number = match self {
+            Value::Plain(text) => json::integer(text.as_bytes()),
+            Value::Escaped(text) => json::integer(json::unescape(text).as_bytes()),
+            Value::Binary(bytes) => json::integer(bytes),
         };
         T::try_from(number?).ok()
     }
 
     /// Java's Boolean: "true" in any case is true, anything else false.
     pub(crate) fn is_true(self) -> bool {
-        let bytes = match self.0 {
-            Encoded::Json(text) => text.raw.as_bytes(),
-            Encoded::Binary(bytes) => bytes,
-        };
-        bytes.eq_ignore_ascii_case(b"true")
+        match self {
+            Value::Plain(text) => text.eq_ignore_ascii_case("true"),
+            Value::Escaped(text) => json::unescape(text).eq_ignore_ascii_case("true"),
+            Value::Binary(bytes) => bytes.eq_ignore_ascii_case(b"true"),
+        }
     }
 }
 

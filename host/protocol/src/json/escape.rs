@@ -5,6 +5,7 @@ use bytes::{BufMut, BytesMut};
 /// The place of the next quote or backslash at or after `at`; the end when there is none.
 ///
 /// Eight bytes at a step: most strings of a header are shorter than what a call to a vectorised search costs.
+#[inline(always)]
 pub(super) fn next_special(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const QUOTES: u64 = ONES * b'"' as u64;
@@ -37,30 +38,41 @@ pub(super) fn escape_len(bytes: &[u8]) -> Option<usize> {
     bytes.get(2..2 + digits)?.iter().all(u8::is_ascii_hexdigit).then_some(2 + digits)
 }
 
+/// Whether the escape of byte 1 or 2 stands at `at`. They are nearly all escapes that there are: properties are made with them.
+#[inline]
+pub(super) fn is_java_separator(bytes: &[u8], at: usize) -> bool {
+    matches!(bytes.get(at..).and_then(|rest| rest.first_chunk()), Some([b'\\', b'u', b'0', b'0', b'0', b'1' | b'2']))
+}
+
 /// The text that `raw`, whose escapes were checked by [`escape_len`], stands for.
-pub(super) fn unescape(raw: &str) -> String {
+pub(crate) fn unescape(raw: &str) -> String {
+    let bytes = raw.as_bytes();
     let mut text = String::with_capacity(raw.len());
-    let mut rest = raw;
-    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
-        let (plain, escape) = rest.split_at(at);
-        text.push_str(plain);
-        let bytes = escape.as_bytes();
-        let (meant, len) = match bytes.get(1) {
-            Some(b'b') => ('\u{8}', 2),
-            Some(b'f') => ('\u{c}', 2),
-            Some(b'n') => ('\n', 2),
-            Some(b'r') => ('\r', 2),
-            Some(b't') => ('\t', 2),
-            Some(b'u') => utf16_escape(bytes),
-            Some(b'x') => (char::from_u32(hex(bytes, 2, 2)).unwrap_or(char::REPLACEMENT_CHARACTER), 4),
-            Some(other) => (char::from(*other), 2),
-            None => break,
-        };
+    let mut from = 0;
+    loop {
+        let at = next_special(bytes, from);
+        text.push_str(raw.get(from..at).unwrap_or_default());
+        let Some(escape) = bytes.get(at..).filter(|rest| !rest.is_empty()) else { return text };
+        let (meant, len) =
+            if is_java_separator(bytes, at) { (char::from(escape[5] - b'0'), 6) } else { unescape_one(escape) };
         text.push(meant);
-        rest = escape.get(len..).unwrap_or_default();
+        from = at + len;
     }
-    text.push_str(rest);
-    text
+}
+
+/// What the escape at the start of `bytes` means, and its length.
+fn unescape_one(bytes: &[u8]) -> (char, usize) {
+    match bytes.get(1) {
+        Some(b'b') => ('\u{8}', 2),
+        Some(b'f') => ('\u{c}', 2),
+        Some(b'n') => ('\n', 2),
+        Some(b'r') => ('\r', 2),
+        Some(b't') => ('\t', 2),
+        Some(b'u') => utf16_escape(bytes),
+        Some(b'x') => (char::from_u32(hex(bytes, 2, 2)).unwrap_or(char::REPLACEMENT_CHARACTER), 4),
+        Some(other) => (char::from(*other), 2),
+        None => (char::REPLACEMENT_CHARACTER, 1),
+    }
 }
 
 fn utf16_escape(bytes: &[u8]) -> (char, usize) {

@@ -5,12 +5,29 @@ use std::borrow::Cow;
 
 use bytes::BytesMut;
 
-use super::{RequestError, number};
+use super::{RequestError, needed, needed_number, optional_number};
 use crate::{
     code::request,
     frame::{Codec, FrameWriter},
     header::{Head, Header, Value},
 };
+
+/// The long names, in the order of the letters `a` to `m` that stand for them in the later codes.
+const FIELDS: [&str; 13] = [
+    "producerGroup",
+    "topic",
+    "defaultTopic",
+    "defaultTopicQueueNums",
+    "queueId",
+    "sysFlag",
+    "bornTimestamp",
+    "flag",
+    "properties",
+    "reconsumeTimes",
+    "unitMode",
+    "maxReconsumeTimes",
+    "batch",
+];
 
 /// One send, borrowed from its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,99 +63,42 @@ pub struct SendRequest<'a> {
 impl<'a> SendRequest<'a> {
     /// Reads the fields in one pass.
     pub fn parse(header: &Header<'a>) -> Result<Self, RequestError> {
-        let mut fields = Fields::default();
-        let mut outcome = Ok(());
-        let letter_of = if header.code == request::SEND_MESSAGE { letter_of_long } else { letter_of_short };
-        header.ext.visit(|name, value| {
-            if let Err(error) = fields.set(letter_of(name), value) {
-                outcome = Err(error);
-            }
-        });
-        outcome?;
-        fields.finish(header.code == request::SEND_BATCH_MESSAGE)
-    }
-}
-
-fn letter_of_short(name: &[u8]) -> u8 {
-    match name {
-        [letter] => *letter,
-        _ => 0,
-    }
-}
-
-fn letter_of_long(name: &[u8]) -> u8 {
-    match name {
-        b"producerGroup" => b'a',
-        b"topic" => b'b',
-        b"defaultTopic" => b'c',
-        b"defaultTopicQueueNums" => b'd',
-        b"queueId" => b'e',
-        b"sysFlag" => b'f',
-        b"bornTimestamp" => b'g',
-        b"flag" => b'h',
-        b"properties" => b'i',
-        b"reconsumeTimes" => b'j',
-        b"unitMode" => b'k',
-        b"maxReconsumeTimes" => b'l',
-        b"batch" => b'm',
-        _ => 0,
-    }
-}
-
-#[derive(Default)]
-struct Fields<'a> {
-    producer_group: Option<Cow<'a, str>>,
-    topic: Option<Cow<'a, str>>,
-    default_topic: Option<Cow<'a, str>>,
-    default_topic_queue_nums: Option<i32>,
-    queue_id: Option<i32>,
-    sys_flag: Option<i32>,
-    born_ms: Option<i64>,
-    flag: Option<i32>,
-    properties: Option<Cow<'a, str>>,
-    reconsume_times: Option<i32>,
-    unit_mode: bool,
-    max_reconsume_times: Option<i32>,
-    is_batch: bool,
-}
-
-impl<'a> Fields<'a> {
-    fn set(&mut self, letter: u8, value: Value<'a>) -> Result<(), RequestError> {
-        match letter {
-            b'a' => self.producer_group = Some(value.text()),
-            b'b' => self.topic = Some(value.text()),
-            b'c' => self.default_topic = Some(value.text()),
-            b'd' => self.default_topic_queue_nums = Some(number("defaultTopicQueueNums", value)?),
-            b'e' => self.queue_id = Some(number("queueId", value)?),
-            b'f' => self.sys_flag = Some(number("sysFlag", value)?),
-            b'g' => self.born_ms = Some(number("bornTimestamp", value)?),
-            b'h' => self.flag = Some(number("flag", value)?),
-            b'i' => self.properties = Some(value.text()),
-            b'j' => self.reconsume_times = Some(number("reconsumeTimes", value)?),
-            b'k' => self.unit_mode = value.is_true(),
-            b'l' => self.max_reconsume_times = Some(number("maxReconsumeTimes", value)?),
-            b'm' => self.is_batch = value.is_true(),
-            _ => {}
+        let mut fields = [None; FIELDS.len()];
+        // Two loops, so that the choice is not made for every field.
+        if header.code == request::SEND_MESSAGE {
+            header.ext.visit(|name, value| {
+                if let Some(place) = FIELDS.iter().position(|known| known.as_bytes() == name) {
+                    fields[place] = Some(value);
+                }
+            });
+        } else {
+            header.ext.visit(|name, value| {
+                if let [letter] = name
+                    && let Some(field) = fields.get_mut(usize::from(letter.wrapping_sub(b'a')))
+                {
+                    *field = Some(value);
+                }
+            });
         }
-        Ok(())
+        SendRequest::from_fields(&fields, header.code == request::SEND_BATCH_MESSAGE)
     }
 
-    fn finish(self, batch_code: bool) -> Result<SendRequest<'a>, RequestError> {
-        let missing = |field| RequestError::Missing { field };
+    fn from_fields(fields: &[Option<Value<'a>>; FIELDS.len()], batch_code: bool) -> Result<Self, RequestError> {
+        let text = |at: usize| needed(FIELDS[at], fields[at]).map(Value::text);
         Ok(SendRequest {
-            producer_group: self.producer_group.ok_or(missing("producerGroup"))?,
-            topic: self.topic.ok_or(missing("topic"))?,
-            default_topic: self.default_topic.ok_or(missing("defaultTopic"))?,
-            default_topic_queue_nums: self.default_topic_queue_nums.ok_or(missing("defaultTopicQueueNums"))?,
-            queue_id: self.queue_id.ok_or(missing("queueId"))?,
-            sys_flag: self.sys_flag.ok_or(missing("sysFlag"))?,
-            born_ms: self.born_ms.ok_or(missing("bornTimestamp"))?,
-            flag: self.flag.ok_or(missing("flag"))?,
-            properties: self.properties.unwrap_or_default(),
-            reconsume_times: self.reconsume_times.unwrap_or(0),
-            unit_mode: self.unit_mode,
-            max_reconsume_times: self.max_reconsume_times,
-            is_batch: self.is_batch || batch_code,
+            producer_group: text(0)?,
+            topic: text(1)?,
+            default_topic: text(2)?,
+            default_topic_queue_nums: needed_number(FIELDS[3], fields[3])?,
+            queue_id: needed_number(FIELDS[4], fields[4])?,
+            sys_flag: needed_number(FIELDS[5], fields[5])?,
+            born_ms: needed_number(FIELDS[6], fields[6])?,
+            flag: needed_number(FIELDS[7], fields[7])?,
+            properties: fields[8].map(Value::text).unwrap_or_default(),
+            reconsume_times: optional_number(FIELDS[9], fields[9])?.unwrap_or(0),
+            unit_mode: fields[10].is_some_and(Value::is_true),
+            max_reconsume_times: optional_number(FIELDS[11], fields[11])?,
+            is_batch: batch_code || fields[12].is_some_and(Value::is_true),
         })
     }
 }
