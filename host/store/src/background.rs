@@ -33,7 +33,8 @@ fn flush(inner: &Inner) {
                 marks.appended.wait_blocking(much, Duration::from_millis(interval_ms))
             }
         };
-        if waited.is_err() || inner.flush().is_err() {
+        // After a failure positions may still have been reached: that must not make a busy loop.
+        if waited.is_err() || inner.flush().is_err() || inner.pulse.failure().is_some() {
             return;
         }
     }
@@ -48,6 +49,7 @@ fn dispatch(inner: &Inner) {
                     tracing::info!(waited_ms = since.elapsed().as_millis() as u64, "consume queues have space again");
                 }
             }
+            Ok(false) if inner.pulse.failure().is_some() => return,
             Ok(false) => {
                 let next = inner.marks.dispatched.get() + 1;
                 if inner.marks.visible.wait_blocking(next, IDLE).is_err() {
@@ -87,7 +89,7 @@ fn keep(inner: &Inner) {
         }
         let position = inner.marks.appended.get();
         let step = (options.allocate_ahead_bytes / 4).max(1);
-        if inner.marks.appended.wait_blocking(position + step, interval).is_err() {
+        if inner.marks.appended.wait_blocking(position + step, interval).is_err() || inner.pulse.failure().is_some() {
             return;
         }
         let dispatched = inner.marks.dispatched.get();

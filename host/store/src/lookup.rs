@@ -4,17 +4,62 @@ use gantry_model::offset::{PhysicalOffset, QueueOffset};
 use gantry_protocol::record::{OVERHEAD_V1, Peek, PropertyChecksum, RecordView, peek};
 
 use crate::{
-    Boundary, Read, Wait,
+    Boundary, Read, Store, Wait,
     error::ReadError,
     inner::Inner,
     log::Log,
     queue::{Queue, QueueEntry},
 };
 
-/// See [`Store::record`](crate::Store::record). The bytes at a place that a client names may be anything, a forged record
+/// Bytes between two records that are rather read along than skipped: they cost about as much as another call.
+const GAP_MAX: u64 = 8 << 10;
+/// Longest piece read at once, so that a sparse queue does not copy the whole log.
+const SPAN_MAX: u64 = 256 << 10;
+
+/// See [`Store::read_records`].
+pub(crate) fn read_records(
+    store: &Store,
+    entries: &[QueueEntry],
+    wait: Wait,
+    out: &mut Vec<u8>,
+) -> Result<Read, ReadError> {
+    let segment_size = store.inner().log.segment_size;
+    let mut rest = entries;
+    while let Some(first) = rest.first() {
+        let start = first.physical_offset.0;
+        let mut end = start + u64::from(first.size);
+        let mut count = 1;
+        for entry in &rest[1..] {
+            let (at, size) = (entry.physical_offset.0, u64::from(entry.size));
+            let near = at >= end && at - end <= GAP_MAX && at - start + size <= SPAN_MAX;
+            if !near || at / segment_size != start / segment_size {
+                break;
+            }
+            end = at + size;
+            count += 1;
+        }
+        let (run, later) = rest.split_at(count);
+        let base = out.len();
+        if store.read(first.physical_offset, (end - start) as usize, wait, out)? == Read::WouldBlock {
+            return Ok(Read::WouldBlock);
+        }
+        let mut kept = base;
+        for entry in run {
+            let from = base + (entry.physical_offset.0 - start) as usize;
+            out.copy_within(from..from + entry.size as usize, kept);
+            kept += entry.size as usize;
+        }
+        out.truncate(kept);
+        rest = later;
+    }
+    Ok(Read::Done)
+}
+
+/// See [`Store::record`]. The bytes at a place that a client names may be anything, a forged record
 /// inside a body included; only the consume queue, which dispatch wrote, says that a record begins there.
 pub(crate) fn record(inner: &Inner, offset: PhysicalOffset, wait: Wait) -> Result<Option<Vec<u8>>, ReadError> {
-    let visible = inner.marks.dispatched.get();
+    // Not `dispatched`: a queue's end moves a little before it, and a consumer may be that fast.
+    let visible = inner.marks.visible.get();
     let mut head = [0; OVERHEAD_V1];
     if offset.0.checked_add(head.len() as u64).is_none_or(|to| to > visible) {
         return Ok(None);

@@ -114,11 +114,17 @@ pub(crate) fn open(
     options.check().map_err(OpenError::Options)?;
     let guard = lock::take(&*disk, dir)?;
     let (log_folder, queue_folder) = (dir.join("commitlog"), dir.join("consumequeue"));
+    let dirty = lock::mark_running(&*disk, dir)?;
+    let (mut checkpoints, mut mark) = Checkpoints::open(&*disk, dir)?;
+    let rebuild = mark.is_some_and(|mark| mark.position > 0) && is_absent(&*disk, &queue_folder)?;
+    if let Some(mark) = mark.as_mut().filter(|_| rebuild) {
+        // An operator's way to have the queues rebuilt. Noted before the folder is made, lest a crash forgets it.
+        mark.position = 0;
+        checkpoints.write(*mark)?;
+    }
     for folder in [&log_folder, &queue_folder] {
         disk.create_dir_all(folder).doing("create folder", folder)?;
     }
-    let dirty = lock::mark_running(&*disk, dir)?;
-    let (checkpoints, mark) = Checkpoints::open(&*disk, dir)?;
     // An earlier life may have died between making a name and making it durable; now every name that is seen is durable.
     sync_folders(&*disk, dir, &[&log_folder, &queue_folder])?;
 
@@ -129,14 +135,9 @@ pub(crate) fn open(
     finish_deletions(&*disk, &queues, &tombstones)?;
 
     let mut report = RecoveryReport { clean: !dirty, ..RecoveryReport::default() };
-    let mut floor = mark.map_or(0, |mark| mark.position).max(log.min());
-    report.queues = load_queues(&log, &queues, &tombstones, floor, progress)?;
-    if report.queues == 0 {
-        // An operator's way to have the queues rebuilt is to remove their folder.
-        report.queues_rebuilt = floor > log.min();
-        floor = log.min();
-    }
+    let floor = mark.map_or(0, |mark| mark.position).max(log.min());
     report.from = floor;
+    report.queues = load_queues(&log, &queues, &tombstones, floor, progress)?;
 
     let checked_from = mark.map_or(u64::MAX, |mark| mark.checked_from);
     let total = log.segments().last().map_or(0, |last| last.end()).saturating_sub(floor);
@@ -196,6 +197,13 @@ pub(crate) fn open(
         queues = report.queues, elapsed_ms = report.elapsed_ms, "store opened"
     );
     Ok((inner, report))
+}
+
+fn is_absent(disk: &dyn Disk, folder: &Path) -> Result<bool, DiskError> {
+    match disk.list(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        listed => listed.map(|_| false).doing("list", folder),
+    }
 }
 
 fn sync_folders(disk: &dyn Disk, dir: &Path, below: &[&PathBuf]) -> Result<(), DiskError> {

@@ -15,7 +15,7 @@ use crate::{
     log::tail::{Draft, Placed},
     metrics::StoreMetrics,
     options::{Background, Options},
-    queue::Queue,
+    queue::{Queue, QueueEntry},
     recover::{self, RecoveryProgress, RecoveryReport},
     tombstone::Tombstone,
 };
@@ -123,6 +123,17 @@ impl Store {
             out.truncate(before);
         }
         found?.ok_or_else(outside)
+    }
+
+    /// Adds the records of `entries` to `out`, back to back in their order. Entries of one queue lie near each other in the
+    /// log with those of other queues between, so what lies near is read at once. [`Read::WouldBlock`] adds none.
+    pub fn read_records(&self, entries: &[QueueEntry], wait: Wait, out: &mut Vec<u8>) -> Result<Read, ReadError> {
+        let before = out.len();
+        let read = crate::lookup::read_records(self, entries, wait, out);
+        if !matches!(read, Ok(Read::Done)) {
+            out.truncate(before);
+        }
+        read
     }
 
     /// The dispatched record that begins at `offset`, which may come from a client: `None` unless a consume queue knows
@@ -234,7 +245,7 @@ impl Store {
         }
     }
 
-    fn inner(&self) -> &Inner {
+    pub(crate) fn inner(&self) -> &Inner {
         &self.0.inner
     }
 

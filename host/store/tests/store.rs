@@ -188,6 +188,33 @@ fn records_never_span_segments_and_a_blank_ends_each() {
 }
 
 #[test]
+fn records_of_one_queue_are_read_together() {
+    let disk = SimDisk::new(1);
+    let (store, _) = open(&disk, options());
+    let queues: Vec<_> = (0..3).map(|id| store.queue_or_create("t", id).unwrap()).collect();
+    for body in numbered(90) {
+        queues.iter().for_each(|queue| drop(append(&store, queue, &[&body]).unwrap()));
+    }
+    settle(&store);
+    let mut entries = Vec::new();
+    queues[1].entries(QueueOffset(0), 90, Wait::Allowed, &mut entries).unwrap();
+    let mut together = b"before".to_vec();
+    assert_eq!(store.read_records(&entries, Wait::Allowed, &mut together).unwrap(), Read::Done);
+    let records = gantry_protocol::record::records(&together[6..]);
+    let found: Vec<_> =
+        records.map(|record| record.unwrap()).map(|record| (record.queue_id(), record.body())).collect();
+    let expected = numbered(90);
+    assert_eq!(found, expected.iter().map(|body| (1, &body[..])).collect::<Vec<_>>());
+    entries[40].physical_offset = PhysicalOffset(u64::MAX / 2);
+    assert!(store.read_records(&entries, Wait::Allowed, &mut together).is_err());
+    entries.truncate(40);
+    disk.set_cold_reads(900);
+    let len = together.len();
+    assert_eq!(store.read_records(&entries, Wait::Never, &mut together).unwrap(), Read::WouldBlock);
+    assert_eq!(together.len(), len, "a failed or refused read adds nothing");
+}
+
+#[test]
 fn synchronous_flush_delivers_nothing_that_is_not_on_disk() {
     for (flush, seen_before_flush) in [(Flush::Sync, 0), (Flush::Async { interval_ms: 500 }, 1)] {
         let (store, _) = open(&SimDisk::new(1), Options { flush, ..options() });

@@ -47,6 +47,8 @@ pub(crate) struct Plan {
     pub(crate) lives: usize,
     pub(crate) steps: u64,
     pub(crate) end: End,
+    /// Whether all messages are alike but for their number, so that records of different lives begin at the same places.
+    pub(crate) uniform: bool,
     /// Whether the disk fills, fails and refuses to sync by the seed's choice.
     pub(crate) trouble: bool,
     /// An error arranged for the first life.
@@ -74,6 +76,7 @@ impl Plan {
             lives: 4,
             steps: 20 + rng.below(120),
             end: End::Random,
+            uniform: rng.below(3) == 0,
             trouble: rng.below(3) == 0,
             fault: None,
             capacity: None,
@@ -238,10 +241,12 @@ impl World<'_> {
         let count = 1 + self.rng.below(most);
         let mut messages = Vec::new();
         for _ in 0..count {
-            let (topic, id) = (TOPICS[self.rng.below(3) as usize], self.rng.below(QUEUES) as u32);
+            let topics = if self.plan.uniform { 1 } else { TOPICS.len() as u64 };
+            let (topic, id) = (TOPICS[self.rng.below(topics) as usize], self.rng.below(QUEUES) as u32);
             // A topic whose deletion was interrupted gives no queues.
             let Ok(queue) = store.queue_or_create(topic, id) else { continue };
             let len = if self.rng.below(10) == 0 { self.rng.below(900) } else { self.rng.below(120) };
+            let len = if self.plan.uniform { 40 } else { len };
             messages.push((queue, self.oracle.new_body(len as usize)));
         }
         let too_large = self.rng.below(40) == 0;

@@ -1,0 +1,113 @@
+//! The store as a broker runs it, with its threads, crashed under several senders.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use gantry_base::disk::sim::{Reboot, SimDisk, SplitMix64};
+use gantry_model::offset::QueueOffset;
+use gantry_protocol::record::RecordView;
+use gantry_store::*;
+
+const SENDERS: u32 = 3;
+const LONG: Duration = Duration::from_secs(60);
+
+fn open(disk: &SimDisk, flush: Flush) -> Result<Store, OpenError> {
+    let options = Options {
+        flush,
+        segment_size_bytes: 8192,
+        queue_file_entries: 32,
+        allocate_ahead_bytes: 4096,
+        checkpoint_interval_ms: 1,
+        ..Options::default()
+    };
+    Store::open(Arc::new(disk.clone()), Path::new("/store"), options, &mut |_| {}).map(|(store, _)| store)
+}
+
+/// Sends numbers to one queue, a few at a time, until the log stops; returns how many were acknowledged.
+fn send(store: &Store, id: u32, first: u64) -> u64 {
+    let Ok(queue) = store.queue_or_create("t", id) else { return 0 };
+    let mut sent = first;
+    let mut acknowledged = first;
+    loop {
+        let bodies: Vec<_> = (sent..sent + 1 + sent % 4).map(|number| number.to_string()).collect();
+        let draft = |body: &'static str| Draft {
+            queue: &queue,
+            flag: 0,
+            sys_flag: 0,
+            born_ms: 1,
+            born_host: ([10, 0, 0, 1], 4000).into(),
+            store_host: ([10, 0, 0, 2], 10911).into(),
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body: body.as_bytes(),
+            properties: &[],
+        };
+        let drafts: Vec<_> = bodies.iter().map(|body| Draft { body: body.as_bytes(), ..draft("") }).collect();
+        let mut placed = Vec::new();
+        if store.append(&drafts, &mut placed).is_err() {
+            return acknowledged;
+        }
+        sent += bodies.len() as u64;
+        if store.flushed().wait_blocking(placed[0].end, LONG).is_err() {
+            return acknowledged;
+        }
+        acknowledged = sent;
+    }
+}
+
+/// The numbers in a queue.
+fn found(store: &Store, id: u32) -> Vec<u64> {
+    let Some(queue) = store.queue("t", id) else { return Vec::new() };
+    let (mut entries, mut bytes) = (Vec::new(), Vec::new());
+    queue.entries(QueueOffset(0), usize::MAX, Wait::Allowed, &mut entries).unwrap();
+    assert_eq!(entries.len() as u64, queue.end().get());
+    let number = |entry: &QueueEntry| {
+        bytes.clear();
+        store.read_records(&[*entry], Wait::Allowed, &mut bytes).unwrap();
+        std::str::from_utf8(RecordView::parse(&bytes).unwrap().body()).unwrap().parse().unwrap()
+    };
+    entries.iter().map(number).collect()
+}
+
+#[test]
+fn senders_lose_nothing_acknowledged_when_it_crashes() {
+    for seed in 0..40 {
+        let disk = SimDisk::new(seed);
+        let mut rng = SplitMix64::new(seed);
+        let flush = if seed % 4 == 3 { Flush::Async { interval_ms: 1 } } else { Flush::Sync };
+        let mut acknowledged = [0; SENDERS as usize];
+        let mut first = [0; SENDERS as usize];
+        for life in 0..4 {
+            disk.crash_at(disk.operations() + 20 + rng.below(400));
+            let Ok(store) = open(&disk, flush) else {
+                assert!(disk.crashed());
+                disk.reboot(Reboot::PowerLoss);
+                continue;
+            };
+            std::thread::scope(|scope| {
+                let senders: Vec<_> = (0..SENDERS)
+                    .map(|id| {
+                        let (store, first) = (&store, first[id as usize]);
+                        scope.spawn(move || send(store, id, first))
+                    })
+                    .collect();
+                for (acknowledged, sender) in acknowledged.iter_mut().zip(senders) {
+                    *acknowledged = sender.join().unwrap();
+                }
+            });
+            assert!(disk.crashed() && matches!(store.health(), Health::Failed(_)), "only the crash ends a sender");
+            drop(store);
+            disk.reboot(if rng.coin() { Reboot::PowerLoss } else { Reboot::Kill });
+            let store = open(&disk, flush).unwrap();
+            for id in 0..SENDERS {
+                let found = found(&store, id);
+                assert_eq!(found, (0..found.len() as u64).collect::<Vec<_>>(), "seed {seed} life {life} queue {id}");
+                assert!(found.len() as u64 >= acknowledged[id as usize], "seed {seed} life {life} queue {id}");
+                first[id as usize] = found.len() as u64;
+            }
+            drop(store);
+            disk.reboot(Reboot::Kill);
+        }
+    }
+}
