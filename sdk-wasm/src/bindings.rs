@@ -257,14 +257,16 @@ pub mod gantry {
                         .finish()
                 }
             }
+            /// Which messages have the value: bit i % 8 of byte i / 8 for message i; absent when all have it. (Not an empty list:
+            /// each list that travels costs a call of the guest's allocator.)
+            pub type Presence = Option<_rt::Vec<u8>>;
             /// Text is bytes: UTF-8 by convention, not checked, so that neither side pays for strings nobody reads.
             /// Value i is `data[offsets[i] .. offsets[i + 1]]`; there are count + 1 offsets.
-            /// `present` has bit i % 8 of byte i / 8 set when message i has the value; an empty list means that all have it.
             #[derive(Clone)]
             pub struct TextColumn {
                 pub offsets: _rt::Vec<u32>,
                 pub data: _rt::Vec<u8>,
-                pub present: _rt::Vec<u8>,
+                pub present: Presence,
             }
             impl ::core::fmt::Debug for TextColumn {
                 fn fmt(
@@ -281,7 +283,7 @@ pub mod gantry {
             #[derive(Clone)]
             pub struct IntColumn {
                 pub values: _rt::Vec<i64>,
-                pub present: _rt::Vec<u8>,
+                pub present: Presence,
             }
             impl ::core::fmt::Debug for IntColumn {
                 fn fmt(
@@ -297,7 +299,7 @@ pub mod gantry {
             #[derive(Clone)]
             pub struct FloatColumn {
                 pub values: _rt::Vec<f64>,
-                pub present: _rt::Vec<u8>,
+                pub present: Presence,
             }
             impl ::core::fmt::Debug for FloatColumn {
                 fn fmt(
@@ -839,9 +841,9 @@ pub mod exports {
                             .finish()
                     }
                 }
+                /// Messages of one queue, in order; the topic is the subscription's.
                 #[derive(Clone)]
                 pub struct Batch {
-                    pub topic: _rt::String,
                     pub queue_id: u32,
                     pub count: u32,
                     pub columns: _rt::Vec<Column>,
@@ -852,7 +854,6 @@ pub mod exports {
                         f: &mut ::core::fmt::Formatter<'_>,
                     ) -> ::core::fmt::Result {
                         f.debug_struct("Batch")
-                            .field("topic", &self.topic)
                             .field("queue-id", &self.queue_id)
                             .field("count", &self.count)
                             .field("columns", &self.columns)
@@ -1139,71 +1140,77 @@ pub mod exports {
                 #[allow(non_snake_case, unused_unsafe)]
                 pub unsafe fn _export_evaluate_cabi<T_: Guest>(
                     arg0: i32,
-                    arg1: *mut u8,
-                    arg2: usize,
-                    arg3: i32,
-                    arg4: i32,
-                    arg5: *mut u8,
-                    arg6: usize,
+                    arg1: i32,
+                    arg2: i32,
+                    arg3: *mut u8,
+                    arg4: usize,
                 ) -> *mut u8 {
                     unsafe {
                         #[cfg(target_arch = "wasm32")] _rt::run_ctors_once();
-                        let result25 = {
-                            let len0 = arg2;
-                            let bytes0 = _rt::Vec::from_raw_parts(
-                                arg1.cast(),
-                                len0,
-                                len0,
-                            );
-                            let base24 = arg5;
-                            let len24 = arg6;
-                            let mut result24 = _rt::Vec::with_capacity(len24);
-                            for i in 0..len24 {
-                                let base = base24
-                                    .add(i * (7 * ::core::mem::size_of::<*const u8>()));
-                                let e24 = {
-                                    let l1 = i32::from(*base.add(0).cast::<u8>());
-                                    use super::super::super::super::gantry::plugin::types::Column as V23;
-                                    let v23 = match l1 {
+                        let result27 = {
+                            let base26 = arg3;
+                            let len26 = arg4;
+                            let mut result26 = _rt::Vec::with_capacity(len26);
+                            for i in 0..len26 {
+                                let base = base26
+                                    .add(i * (8 * ::core::mem::size_of::<*const u8>()));
+                                let e26 = {
+                                    let l0 = i32::from(*base.add(0).cast::<u8>());
+                                    use super::super::super::super::gantry::plugin::types::Column as V25;
+                                    let v25 = match l0 {
                                         0 => {
-                                            let e23 = {
-                                                let l2 = *base
+                                            let e25 = {
+                                                let l1 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l3 = *base
+                                                let l2 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                let len4 = l3;
-                                                let l5 = *base
+                                                let len3 = l2;
+                                                let l4 = *base
                                                     .add(3 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l6 = *base
+                                                let l5 = *base
                                                     .add(4 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                let len7 = l6;
-                                                let l8 = *base
-                                                    .add(5 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l9 = *base
-                                                    .add(6 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                let len10 = l9;
+                                                let len6 = l5;
+                                                let l7 = i32::from(
+                                                    *base
+                                                        .add(5 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<u8>(),
+                                                );
                                                 super::super::super::super::gantry::plugin::types::TextColumn {
                                                     offsets: <_ as From<
                                                         _rt::Vec<_>,
-                                                    >>::from(_rt::Vec::from_raw_parts(l2.cast(), len4, len4)),
+                                                    >>::from(_rt::Vec::from_raw_parts(l1.cast(), len3, len3)),
                                                     data: <_ as From<
                                                         _rt::Vec<_>,
-                                                    >>::from(_rt::Vec::from_raw_parts(l5.cast(), len7, len7)),
-                                                    present: <_ as From<
-                                                        _rt::Vec<_>,
-                                                    >>::from(_rt::Vec::from_raw_parts(l8.cast(), len10, len10)),
+                                                    >>::from(_rt::Vec::from_raw_parts(l4.cast(), len6, len6)),
+                                                    present: match l7 {
+                                                        0 => None,
+                                                        1 => {
+                                                            let e = {
+                                                                let l8 = *base
+                                                                    .add(6 * ::core::mem::size_of::<*const u8>())
+                                                                    .cast::<*mut u8>();
+                                                                let l9 = *base
+                                                                    .add(7 * ::core::mem::size_of::<*const u8>())
+                                                                    .cast::<usize>();
+                                                                let len10 = l9;
+                                                                <_ as From<
+                                                                    _rt::Vec<_>,
+                                                                >>::from(_rt::Vec::from_raw_parts(l8.cast(), len10, len10))
+                                                            };
+                                                            Some(e)
+                                                        }
+                                                        _ => _rt::invalid_enum_discriminant(),
+                                                    },
                                                 }
                                             };
-                                            V23::Text(e23)
+                                            V25::Text(e25)
                                         }
                                         1 => {
-                                            let e23 = {
+                                            let e25 = {
                                                 let l11 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
@@ -1211,87 +1218,114 @@ pub mod exports {
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
                                                 let len13 = l12;
-                                                let l14 = *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l15 = *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                let len16 = l15;
+                                                let l14 = i32::from(
+                                                    *base
+                                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<u8>(),
+                                                );
                                                 super::super::super::super::gantry::plugin::types::IntColumn {
                                                     values: <_ as From<
                                                         _rt::Vec<_>,
                                                     >>::from(
                                                         _rt::Vec::from_raw_parts(l11.cast(), len13, len13),
                                                     ),
-                                                    present: <_ as From<
-                                                        _rt::Vec<_>,
-                                                    >>::from(_rt::Vec::from_raw_parts(l14.cast(), len16, len16)),
+                                                    present: match l14 {
+                                                        0 => None,
+                                                        1 => {
+                                                            let e = {
+                                                                let l15 = *base
+                                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                                    .cast::<*mut u8>();
+                                                                let l16 = *base
+                                                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                                                    .cast::<usize>();
+                                                                let len17 = l16;
+                                                                <_ as From<
+                                                                    _rt::Vec<_>,
+                                                                >>::from(_rt::Vec::from_raw_parts(l15.cast(), len17, len17))
+                                                            };
+                                                            Some(e)
+                                                        }
+                                                        _ => _rt::invalid_enum_discriminant(),
+                                                    },
                                                 }
                                             };
-                                            V23::Int(e23)
+                                            V25::Int(e25)
                                         }
                                         n => {
                                             debug_assert_eq!(n, 2, "invalid enum discriminant");
-                                            let e23 = {
-                                                let l17 = *base
+                                            let e25 = {
+                                                let l18 = *base
                                                     .add(::core::mem::size_of::<*const u8>())
                                                     .cast::<*mut u8>();
-                                                let l18 = *base
+                                                let l19 = *base
                                                     .add(2 * ::core::mem::size_of::<*const u8>())
                                                     .cast::<usize>();
-                                                let len19 = l18;
-                                                let l20 = *base
-                                                    .add(3 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<*mut u8>();
-                                                let l21 = *base
-                                                    .add(4 * ::core::mem::size_of::<*const u8>())
-                                                    .cast::<usize>();
-                                                let len22 = l21;
+                                                let len20 = l19;
+                                                let l21 = i32::from(
+                                                    *base
+                                                        .add(3 * ::core::mem::size_of::<*const u8>())
+                                                        .cast::<u8>(),
+                                                );
                                                 super::super::super::super::gantry::plugin::types::FloatColumn {
                                                     values: <_ as From<
                                                         _rt::Vec<_>,
                                                     >>::from(
-                                                        _rt::Vec::from_raw_parts(l17.cast(), len19, len19),
+                                                        _rt::Vec::from_raw_parts(l18.cast(), len20, len20),
                                                     ),
-                                                    present: <_ as From<
-                                                        _rt::Vec<_>,
-                                                    >>::from(_rt::Vec::from_raw_parts(l20.cast(), len22, len22)),
+                                                    present: match l21 {
+                                                        0 => None,
+                                                        1 => {
+                                                            let e = {
+                                                                let l22 = *base
+                                                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                                                    .cast::<*mut u8>();
+                                                                let l23 = *base
+                                                                    .add(5 * ::core::mem::size_of::<*const u8>())
+                                                                    .cast::<usize>();
+                                                                let len24 = l23;
+                                                                <_ as From<
+                                                                    _rt::Vec<_>,
+                                                                >>::from(_rt::Vec::from_raw_parts(l22.cast(), len24, len24))
+                                                            };
+                                                            Some(e)
+                                                        }
+                                                        _ => _rt::invalid_enum_discriminant(),
+                                                    },
                                                 }
                                             };
-                                            V23::Float(e23)
+                                            V25::Float(e25)
                                         }
                                     };
-                                    v23
+                                    v25
                                 };
-                                result24.push(e24);
+                                result26.push(e26);
                             }
                             _rt::cabi_dealloc(
-                                base24,
-                                len24 * (7 * ::core::mem::size_of::<*const u8>()),
+                                base26,
+                                len26 * (8 * ::core::mem::size_of::<*const u8>()),
                                 ::core::mem::size_of::<*const u8>(),
                             );
                             T_::evaluate(
                                 arg0 as u32,
                                 Batch {
-                                    topic: _rt::string_lift(bytes0),
-                                    queue_id: arg3 as u32,
-                                    count: arg4 as u32,
-                                    columns: result24,
+                                    queue_id: arg1 as u32,
+                                    count: arg2 as u32,
+                                    columns: result26,
                                 },
                             )
                         };
-                        let ptr26 = (&raw mut _RET_AREA.0).cast::<u8>();
-                        let vec27 = <_ as Into<_rt::Vec<_>>>::into(result25)
+                        let ptr28 = (&raw mut _RET_AREA.0).cast::<u8>();
+                        let vec29 = <_ as Into<_rt::Vec<_>>>::into(result27)
                             .into_boxed_slice();
-                        let ptr27 = vec27.as_ptr().cast::<u8>();
-                        let len27 = vec27.len();
-                        ::core::mem::forget(vec27);
-                        *ptr26
+                        let ptr29 = vec29.as_ptr().cast::<u8>();
+                        let len29 = vec29.len();
+                        ::core::mem::forget(vec29);
+                        *ptr28
                             .add(::core::mem::size_of::<*const u8>())
-                            .cast::<usize>() = len27;
-                        *ptr26.add(0).cast::<*mut u8>() = ptr27.cast_mut();
-                        ptr26
+                            .cast::<usize>() = len29;
+                        *ptr28.add(0).cast::<*mut u8>() = ptr29.cast_mut();
+                        ptr28
                     }
                 }
                 #[doc(hidden)]
@@ -1330,11 +1364,10 @@ pub mod exports {
                         fn _post_return_open(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_open::<$ty > (arg0) } }
                         #[unsafe (export_name = "gantry:plugin/filter@0.1.0#evaluate")]
-                        unsafe extern "C" fn export_evaluate(arg0 : i32, arg1 : * mut u8,
-                        arg2 : usize, arg3 : i32, arg4 : i32, arg5 : * mut u8, arg6 :
-                        usize,) -> * mut u8 { unsafe { $($path_to_types)*::
-                        _export_evaluate_cabi::<$ty > (arg0, arg1, arg2, arg3, arg4,
-                        arg5, arg6) } } #[unsafe (export_name =
+                        unsafe extern "C" fn export_evaluate(arg0 : i32, arg1 : i32, arg2
+                        : i32, arg3 : * mut u8, arg4 : usize,) -> * mut u8 { unsafe {
+                        $($path_to_types)*:: _export_evaluate_cabi::<$ty > (arg0, arg1,
+                        arg2, arg3, arg4) } } #[unsafe (export_name =
                         "cabi_post_gantry:plugin/filter@0.1.0#evaluate")] unsafe extern
                         "C" fn _post_return_evaluate(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_evaluate::<$ty > (arg0) } } };
@@ -1508,41 +1541,41 @@ macro_rules! __export_message_filter_impl {
         : () = { #[rustfmt::skip] #[cfg(target_arch = "wasm32")] #[unsafe (link_section =
         "component-type:wit-bindgen:0.60.0:gantry:plugin@0.1.0:message-filter:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1417] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1427] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x84\x0a\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x8e\x0a\x01A\x02\x01\
 A\x0d\x01B\x08\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x01@\0\0w\x04\0\x0a\
 now-millis\x01\x03\x01@\x02\x04names\x05deltaw\x01\0\x04\0\x05count\x01\x04\x03\0\
 \x18gantry:plugin/host@0.1.0\x05\0\x01B\x06\x01p}\x01@\x03\x05indexy\x06offsety\x07\
 max-leny\0\0\x04\0\x04body\x01\x01\x01ks\x01@\x02\x05indexy\x04names\0\x02\x04\0\
-\x08property\x01\x03\x03\0\"gantry:plugin/message-access@0.1.0\x05\x01\x01B\x16\x01\
-r\x02\x04names\x05values\x04\0\x04pair\x03\0\0\x01py\x01p}\x01r\x03\x07offsets\x02\
-\x04data\x03\x07present\x03\x04\0\x0btext-column\x03\0\x04\x01px\x01r\x02\x06val\
-ues\x06\x07present\x03\x04\0\x0aint-column\x03\0\x07\x01pu\x01r\x02\x06values\x09\
-\x07present\x03\x04\0\x0cfloat-column\x03\0\x0a\x01q\x03\x04text\x01\x05\0\x03in\
-t\x01\x08\0\x05float\x01\x0b\0\x04\0\x06column\x03\0\x0c\x01m\x08\x03tag\x04keys\
-\x09born-time\x0astore-time\x0cqueue-offset\x09body-size\x10delivery-attempt\x09\
-born-host\x04\0\x0csystem-field\x03\0\x0e\x01q\x03\x08property\x01s\0\x06system\x01\
-\x0f\0\x0bbody-prefix\x01y\0\x04\0\x06source\x03\0\x10\x01m\x03\x04text\x03int\x05\
-float\x04\0\x05shape\x03\0\x12\x01r\x02\x06source\x11\x05shape\x13\x04\0\x0ecolu\
-mn-request\x03\0\x14\x03\0\x19gantry:plugin/types@0.1.0\x05\x02\x02\x03\0\x02\x04\
-pair\x01B\x0d\x02\x03\x02\x01\x03\x04\0\x04pair\x03\0\0\x01p\x01\x01r\x03\x06plu\
-gins\x06brokers\x06params\x02\x04\0\x0eplugin-context\x03\0\x03\x01r\x03\x04name\
-s\x07versions\x08languages\x04\0\x0bplugin-info\x03\0\x05\x01j\x01\x06\x01s\x01@\
-\x01\x03ctx\x04\0\x07\x04\0\x04init\x01\x08\x01j\0\x01s\x01@\0\0\x09\x04\0\x0ase\
-lf-check\x01\x0a\x04\0\x1dgantry:plugin/lifecycle@0.1.0\x05\x04\x02\x03\0\x02\x06\
-column\x02\x03\0\x02\x0ecolumn-request\x01B\x16\x02\x03\x02\x01\x05\x04\0\x06col\
-umn\x03\0\0\x02\x03\x02\x01\x06\x04\0\x0ecolumn-request\x03\0\x02\x02\x03\x02\x01\
-\x03\x04\0\x04pair\x03\0\x04\x01p\x05\x01r\x03\x05groups\x05topics\x06params\x06\
-\x04\0\x0csubscription\x03\0\x07\x01p\x03\x01ps\x01r\x03\x07columns\x09\x04tags\x0a\
-\x09max-batchy\x04\0\x04plan\x03\0\x0b\x01p\x01\x01r\x04\x05topics\x08queue-idy\x05\
-county\x07columns\x0d\x04\0\x05batch\x03\0\x0e\x01j\x01\x0c\x01s\x01@\x02\x02idy\
-\x03sub\x08\0\x10\x04\0\x04open\x01\x11\x01p}\x01@\x02\x02idy\x05batch\x0f\0\x12\
-\x04\0\x08evaluate\x01\x13\x04\0\x1agantry:plugin/filter@0.1.0\x05\x07\x04\0\"ga\
-ntry:plugin/message-filter@0.1.0\x04\0\x0b\x14\x01\0\x0emessage-filter\x03\0\0\0\
-G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.254.2\x10wit-bindge\
-n-rust\x060.60.0";
+\x08property\x01\x03\x03\0\"gantry:plugin/message-access@0.1.0\x05\x01\x01B\x18\x01\
+r\x02\x04names\x05values\x04\0\x04pair\x03\0\0\x01p}\x01k\x02\x04\0\x08presence\x03\
+\0\x03\x01py\x01r\x03\x07offsets\x05\x04data\x02\x07present\x04\x04\0\x0btext-co\
+lumn\x03\0\x06\x01px\x01r\x02\x06values\x08\x07present\x04\x04\0\x0aint-column\x03\
+\0\x09\x01pu\x01r\x02\x06values\x0b\x07present\x04\x04\0\x0cfloat-column\x03\0\x0c\
+\x01q\x03\x04text\x01\x07\0\x03int\x01\x0a\0\x05float\x01\x0d\0\x04\0\x06column\x03\
+\0\x0e\x01m\x08\x03tag\x04keys\x09born-time\x0astore-time\x0cqueue-offset\x09bod\
+y-size\x10delivery-attempt\x09born-host\x04\0\x0csystem-field\x03\0\x10\x01q\x03\
+\x08property\x01s\0\x06system\x01\x11\0\x0bbody-prefix\x01y\0\x04\0\x06source\x03\
+\0\x12\x01m\x03\x04text\x03int\x05float\x04\0\x05shape\x03\0\x14\x01r\x02\x06sou\
+rce\x13\x05shape\x15\x04\0\x0ecolumn-request\x03\0\x16\x03\0\x19gantry:plugin/ty\
+pes@0.1.0\x05\x02\x02\x03\0\x02\x04pair\x01B\x0d\x02\x03\x02\x01\x03\x04\0\x04pa\
+ir\x03\0\0\x01p\x01\x01r\x03\x06plugins\x06brokers\x06params\x02\x04\0\x0eplugin\
+-context\x03\0\x03\x01r\x03\x04names\x07versions\x08languages\x04\0\x0bplugin-in\
+fo\x03\0\x05\x01j\x01\x06\x01s\x01@\x01\x03ctx\x04\0\x07\x04\0\x04init\x01\x08\x01\
+j\0\x01s\x01@\0\0\x09\x04\0\x0aself-check\x01\x0a\x04\0\x1dgantry:plugin/lifecyc\
+le@0.1.0\x05\x04\x02\x03\0\x02\x06column\x02\x03\0\x02\x0ecolumn-request\x01B\x16\
+\x02\x03\x02\x01\x05\x04\0\x06column\x03\0\0\x02\x03\x02\x01\x06\x04\0\x0ecolumn\
+-request\x03\0\x02\x02\x03\x02\x01\x03\x04\0\x04pair\x03\0\x04\x01p\x05\x01r\x03\
+\x05groups\x05topics\x06params\x06\x04\0\x0csubscription\x03\0\x07\x01p\x03\x01p\
+s\x01r\x03\x07columns\x09\x04tags\x0a\x09max-batchy\x04\0\x04plan\x03\0\x0b\x01p\
+\x01\x01r\x03\x08queue-idy\x05county\x07columns\x0d\x04\0\x05batch\x03\0\x0e\x01\
+j\x01\x0c\x01s\x01@\x02\x02idy\x03sub\x08\0\x10\x04\0\x04open\x01\x11\x01p}\x01@\
+\x02\x02idy\x05batch\x0f\0\x12\x04\0\x08evaluate\x01\x13\x04\0\x1agantry:plugin/\
+filter@0.1.0\x05\x07\x04\0\"gantry:plugin/message-filter@0.1.0\x04\0\x0b\x14\x01\
+\0\x0emessage-filter\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-comp\
+onent\x070.254.2\x10wit-bindgen-rust\x060.60.0";
         };
     };
 }
@@ -1555,27 +1588,28 @@ pub use __export_message_filter_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 952] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x93\x06\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 969] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa4\x06\x01A\x02\x01\
 A\x06\x01B\x08\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x03log\x01\x02\x01@\0\0w\x04\0\x0a\
 now-millis\x01\x03\x01@\x02\x04names\x05deltaw\x01\0\x04\0\x05count\x01\x04\x03\0\
 \x18gantry:plugin/host@0.1.0\x05\0\x01B\x06\x01p}\x01@\x03\x05indexy\x06offsety\x07\
 max-leny\0\0\x04\0\x04body\x01\x01\x01ks\x01@\x02\x05indexy\x04names\0\x02\x04\0\
-\x08property\x01\x03\x03\0\"gantry:plugin/message-access@0.1.0\x05\x01\x01B\x16\x01\
-r\x02\x04names\x05values\x04\0\x04pair\x03\0\0\x01py\x01p}\x01r\x03\x07offsets\x02\
-\x04data\x03\x07present\x03\x04\0\x0btext-column\x03\0\x04\x01px\x01r\x02\x06val\
-ues\x06\x07present\x03\x04\0\x0aint-column\x03\0\x07\x01pu\x01r\x02\x06values\x09\
-\x07present\x03\x04\0\x0cfloat-column\x03\0\x0a\x01q\x03\x04text\x01\x05\0\x03in\
-t\x01\x08\0\x05float\x01\x0b\0\x04\0\x06column\x03\0\x0c\x01m\x08\x03tag\x04keys\
-\x09born-time\x0astore-time\x0cqueue-offset\x09body-size\x10delivery-attempt\x09\
-born-host\x04\0\x0csystem-field\x03\0\x0e\x01q\x03\x08property\x01s\0\x06system\x01\
-\x0f\0\x0bbody-prefix\x01y\0\x04\0\x06source\x03\0\x10\x01m\x03\x04text\x03int\x05\
-float\x04\0\x05shape\x03\0\x12\x01r\x02\x06source\x11\x05shape\x13\x04\0\x0ecolu\
-mn-request\x03\0\x14\x03\0\x19gantry:plugin/types@0.1.0\x05\x02\x04\0Bgantry:plu\
-gin/message-filter-with-all-of-its-exports-removed@0.1.0\x04\0\x0b4\x01\0.messag\
-e-filter-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocesse\
-d-by\x02\x0dwit-component\x070.254.2\x10wit-bindgen-rust\x060.60.0";
+\x08property\x01\x03\x03\0\"gantry:plugin/message-access@0.1.0\x05\x01\x01B\x18\x01\
+r\x02\x04names\x05values\x04\0\x04pair\x03\0\0\x01p}\x01k\x02\x04\0\x08presence\x03\
+\0\x03\x01py\x01r\x03\x07offsets\x05\x04data\x02\x07present\x04\x04\0\x0btext-co\
+lumn\x03\0\x06\x01px\x01r\x02\x06values\x08\x07present\x04\x04\0\x0aint-column\x03\
+\0\x09\x01pu\x01r\x02\x06values\x0b\x07present\x04\x04\0\x0cfloat-column\x03\0\x0c\
+\x01q\x03\x04text\x01\x07\0\x03int\x01\x0a\0\x05float\x01\x0d\0\x04\0\x06column\x03\
+\0\x0e\x01m\x08\x03tag\x04keys\x09born-time\x0astore-time\x0cqueue-offset\x09bod\
+y-size\x10delivery-attempt\x09born-host\x04\0\x0csystem-field\x03\0\x10\x01q\x03\
+\x08property\x01s\0\x06system\x01\x11\0\x0bbody-prefix\x01y\0\x04\0\x06source\x03\
+\0\x12\x01m\x03\x04text\x03int\x05float\x04\0\x05shape\x03\0\x14\x01r\x02\x06sou\
+rce\x13\x05shape\x15\x04\0\x0ecolumn-request\x03\0\x16\x03\0\x19gantry:plugin/ty\
+pes@0.1.0\x05\x02\x04\0Bgantry:plugin/message-filter-with-all-of-its-exports-rem\
+oved@0.1.0\x04\0\x0b4\x01\0.message-filter-with-all-of-its-exports-removed\x03\0\
+\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.254.2\x10wit-bi\
+ndgen-rust\x060.60.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -95,8 +95,8 @@ impl<'m> Columns<'m> for Cells<'m> {
     }
 }
 
-fn present(bitmap: &[u8], index: usize) -> bool {
-    bitmap.is_empty() || bitmap.get(index / 8).is_some_and(|byte| byte & (1 << (index % 8)) != 0)
+fn present(bitmap: &Option<Vec<u8>>, index: usize) -> bool {
+    bitmap.as_ref().is_none_or(|bitmap| bitmap.get(index / 8).is_some_and(|byte| byte & (1 << (index % 8)) != 0))
 }
 
 fn bytes(column: &wit::Column, index: usize) -> Option<&[u8]> {

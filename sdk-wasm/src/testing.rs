@@ -215,7 +215,9 @@ fn parse<T: std::str::FromStr>(value: Option<&[u8]>) -> Option<T> {
     std::str::from_utf8(value?).ok()?.parse().ok()
 }
 
-fn bitmap(present: impl Iterator<Item = bool>) -> Vec<u8> {
+fn bitmap(present: impl Iterator<Item = bool>) -> Option<Vec<u8>> {
+    // As the host does: nothing is sent when nothing is missing.
+    let mut gaps = false;
     let mut bytes = Vec::new();
     for (index, present) in present.enumerate() {
         if index % 8 == 0 {
@@ -224,8 +226,9 @@ fn bitmap(present: impl Iterator<Item = bool>) -> Vec<u8> {
         if let (true, Some(last)) = (present, bytes.last_mut()) {
             *last |= 1 << (index % 8);
         }
+        gaps |= !present;
     }
-    bytes
+    gaps.then_some(bytes)
 }
 
 /// What the running test's plugin sees and leaves. A thread local, because tests run in parallel.

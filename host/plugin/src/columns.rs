@@ -107,7 +107,7 @@ impl Extractor {
     /// The batch as the guest is given it.
     pub(crate) fn columns<'s>(&self, scratch: &'s Scratch) -> Vec<Column<'s>> {
         let column = |(buffer, shape): (&'s Buffer, &Shape)| {
-            let present: &[u8] = if buffer.gaps { &buffer.present } else { &[] };
+            let present = buffer.gaps.then_some(buffer.present.as_slice());
             match shape {
                 Shape::Text => Column::Text(TextColumn { offsets: &buffer.offsets, data: &buffer.data, present }),
                 Shape::Int => Column::Int(IntColumn { values: &buffer.ints, present }),
@@ -269,21 +269,21 @@ mod tests {
             extractor.push(&mut scratch, &view(b"a\x0112\x02f\x010.5\x02TAGS\x01x\x02KEYS\x01k\x02", b"body"));
             extractor.push(&mut scratch, &view(b"a\x01?\x02", b""));
         }
-        let text = |offsets, data, present| Column::Text(TextColumn { offsets, data, present });
-        let int = |values, present| Column::Int(IntColumn { values, present });
+        let text = |offsets, data, present: Option<&'static [u8]>| Column::Text(TextColumn { offsets, data, present });
+        let int = |values, present: Option<&'static [u8]>| Column::Int(IntColumn { values, present });
         let expected = [
-            text(&[0, 2, 3], b"12?", &[]),
-            int(&[12, 0], &[1]),
-            Column::Float(FloatColumn { values: &[0.5, 0.0], present: &[1] }),
-            text(&[0, 1, 1], b"x", &[1]),
-            text(&[0, 1, 1], b"k", &[1]),
-            text(&[0, 12, 24], b"127.0.0.1:80127.0.0.1:80", &[]),
-            int(&[8, 8], &[]),
-            int(&[9, 9], &[]),
-            int(&[7, 7], &[]),
-            int(&[4, 0], &[]),
-            int(&[3, 3], &[]),
-            text(&[0, 2, 2], b"bo", &[]),
+            text(&[0, 2, 3], b"12?", None),
+            int(&[12, 0], Some(&[1])),
+            Column::Float(FloatColumn { values: &[0.5, 0.0], present: Some(&[1]) }),
+            text(&[0, 1, 1], b"x", Some(&[1])),
+            text(&[0, 1, 1], b"k", Some(&[1])),
+            text(&[0, 12, 24], b"127.0.0.1:80127.0.0.1:80", None),
+            int(&[8, 8], None),
+            int(&[9, 9], None),
+            int(&[7, 7], None),
+            int(&[4, 0], None),
+            int(&[3, 3], None),
+            text(&[0, 2, 2], b"bo", None),
         ];
         assert_eq!(extractor.columns(&scratch), expected);
     }

@@ -76,7 +76,8 @@ impl Run {
         let before = verdicts.len();
         let version = self.version.clone();
         if let Some(plan) = version.plan(self.binding.id) {
-            let mut judging = Judging { run: self, plan, instance: version.slot(), picked: Vec::new() };
+            let mut judging =
+                Judging { run: self, plan, instance: version.slot(), picked: Vec::with_capacity(plan.max_batch) };
             let mut done = 0;
             while done < messages.len() {
                 match judging.batch(&messages[done..], verdicts) {

@@ -122,10 +122,10 @@ impl Slot {
         judged: Judged<'_>,
     ) -> Result<Vec<u8>, Fault> {
         let rows = self.scratch.rows();
-        let (topic, queue_id) = judged.messages.first().map_or(("", 0), |message| (message.topic, message.queue_id));
+        let queue_id = judged.messages.first().map_or(0, |message| message.queue_id);
         let scratch = std::mem::take(&mut self.scratch);
         let columns = extractor.columns(&scratch);
-        let batch = Batch { topic, queue_id, count: rows as u32, columns: &columns };
+        let batch = Batch { queue_id, count: rows as u32, columns: &columns };
         let answer = JUDGED.set(judged, || {
             self.call(runtime, budget, |guest, store| guest.gantry_plugin_filter().call_evaluate(store, id, batch))
         });
