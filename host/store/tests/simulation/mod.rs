@@ -104,7 +104,6 @@ pub(crate) fn run(plan: &Plan) -> Result<Summary, String> {
     let mut rng = SplitMix64::new(plan.seed);
     let sector_len = [512, 64, 16][rng.below(3) as usize];
     let disk = SimDisk::with_sector_len(plan.seed, sector_len);
-    disk.set_cold_reads(100);
     let mut world = World { plan, disk, rng, oracle: Oracle::new(plan.options.flush), summary: Summary::default() };
     world.run().map_err(|violation| format!("seed {}: {violation}\n{plan:?}", plan.seed))?;
     Ok(world.summary)

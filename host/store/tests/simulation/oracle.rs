@@ -102,7 +102,7 @@ impl Oracle {
 
     /// Reads what consumers may see. Under synchronous flush nothing seen may ever vanish.
     pub(crate) fn deliver(&mut self, store: &Store) {
-        let Ok(queues) = read_all(store, Wait::Never) else { return };
+        let Ok(queues) = read_all(store) else { return };
         if self.flush == Flush::Sync {
             for number in queues.values().flatten() {
                 let message = &mut self.messages[*number as usize];
@@ -150,7 +150,7 @@ impl Oracle {
 
     /// Compares all that the store holds with what is known, and takes what it holds as durable from now on.
     pub(crate) fn judge(&mut self, store: &Store) -> Result<(), String> {
-        let queues = read_all(store, Wait::Allowed)?;
+        let queues = read_all(store)?;
         let mut found = BTreeMap::new();
         for ((topic, queue_id), numbers) in &queues {
             for (offset, number) in numbers.iter().enumerate() {
@@ -191,7 +191,7 @@ impl Oracle {
 
     /// Every body is the one that was sent, and every queue goes on where its entries end.
     fn judge_bodies(&self, store: &Store) -> Result<(), String> {
-        for ((topic, queue_id), numbers) in read_all(store, Wait::Allowed)? {
+        for ((topic, queue_id), numbers) in read_all(store)? {
             let queue = store.queue(&topic, queue_id).ok_or("a queue vanished while it was looked at")?;
             if queue.next_offset().0 != numbers.len() as u64 {
                 return Err(format!(
@@ -201,7 +201,7 @@ impl Oracle {
                 ));
             }
             for (offset, number) in numbers.iter().enumerate() {
-                let bytes = record(store, &queue, offset as u64, Wait::Allowed)?;
+                let bytes = record(store, &queue, offset as u64)?;
                 let view = RecordView::parse(&bytes).map_err(|error| error.to_string())?;
                 if view.body() != self.messages[*number as usize].body {
                     return Err(format!("message {number} has another body"));
@@ -213,14 +213,14 @@ impl Oracle {
 }
 
 /// The numbers of all messages by queue, in order; every record checked.
-fn read_all(store: &Store, wait: Wait) -> Result<Queues, String> {
+fn read_all(store: &Store) -> Result<Queues, String> {
     let mut queues = Queues::new();
     for topic in store.topics() {
         for queue_id in 0..super::QUEUES as u32 {
             let Some(queue) = store.queue(&topic, queue_id) else { continue };
             let mut numbers = Vec::new();
             for offset in super::offsets(&queue) {
-                let bytes = record(store, &queue, offset, wait)?;
+                let bytes = record(store, &queue, offset)?;
                 let view =
                     RecordView::parse(&bytes).map_err(|error| format!("{topic}/{queue_id}/{offset}: {error}"))?;
                 let here =
@@ -238,17 +238,11 @@ fn read_all(store: &Store, wait: Wait) -> Result<Queues, String> {
     Ok(queues)
 }
 
-fn record(store: &Store, queue: &Queue, offset: u64, wait: Wait) -> Result<Vec<u8>, String> {
-    let mut entries = Vec::new();
-    let mut bytes = Vec::new();
-    let would_block = || "would block".to_owned();
-    match queue.entries(QueueOffset(offset), 1, wait, &mut entries).map_err(|error| error.to_string())? {
-        Read::Done => {}
-        Read::WouldBlock => return Err(would_block()),
-    }
+fn record(store: &Store, queue: &Queue, offset: u64) -> Result<Vec<u8>, String> {
+    let (mut entries, mut bytes) = (Vec::new(), Vec::new());
+    let text = |error: ReadError| error.to_string();
+    queue.entries(QueueOffset(offset), 1, Wait::Allowed, &mut entries).map_err(text)?;
     let entry = entries.first().ok_or_else(|| format!("{queue:?} has no entry at {offset}"))?;
-    match store.read(entry.physical_offset, entry.size as usize, wait, &mut bytes).map_err(|error| error.to_string())? {
-        Read::Done => Ok(bytes),
-        Read::WouldBlock => Err(would_block()),
-    }
+    store.read(entry.physical_offset, entry.size as usize, Wait::Allowed, &mut bytes).map_err(text)?;
+    Ok(bytes)
 }
