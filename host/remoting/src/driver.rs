@@ -206,6 +206,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Driver<IO, S> {
                         if frame.header.is_response() {
                             self.peer.answer(frame.header.opaque, &bytes[at..at + len], frame_bytes_max);
                         } else {
+                            if requests.is_empty() {
+                                // Pipelined requests are mostly alike.
+                                requests.reserve((bytes.len() / len).clamp(1, allowed));
+                            }
                             requests.push(frame);
                         }
                         at += len;

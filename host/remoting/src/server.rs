@@ -139,7 +139,9 @@ fn start<S: Service>(
     // Replies are written in batches already; Nagle would only delay the last one.
     let prepared = stream.set_nodelay(true).and_then(|()| stream.local_addr());
     let Ok(local) = prepared else { return };
-    let peer = Peer::new(address, local, &shared.limits, shared.metrics.clone());
+    // On a socket for both families an IPv4 peer shows as ::ffff:a.b.c.d, which no rule for its address would match.
+    let plain = |address: SocketAddr| SocketAddr::new(address.ip().to_canonical(), address.port());
+    let peer = Peer::new(plain(address), plain(local), &shared.limits, shared.metrics.clone());
     shared.metrics.connections.add(1);
     peers.lock().insert(peer.id(), peer.clone());
     let listed = Listed { peer: peer.clone(), peers, shared: shared.clone() };

@@ -29,8 +29,8 @@ pub trait Service: Send + Sync + 'static {
     /// is not one-way must be answered, else its client gives the connection up. A panic closes this connection only.
     fn serve(&self, session: &mut Self::Session, requests: &[Frame<'_>], replies: &mut Replies);
 
-    /// The connection ended, for whatever reason; every session that was opened is closed exactly once. Answers of
-    /// [`Replies::later`] that were not ready were dropped before.
+    /// The connection ended, for whatever reason (a peer that half-closes counts as gone, as it does in RocketMQ). Every
+    /// session that was opened is closed exactly once. Answers of [`Replies::later`] that were not ready were dropped before.
     fn close(&self, session: Self::Session);
 }
 

@@ -86,7 +86,11 @@ pub(crate) struct Running {
 }
 
 pub(crate) fn start(limits: Limits) -> Running {
-    let server = Server::bind("127.0.0.1:0".parse().unwrap(), limits).unwrap();
+    start_at("127.0.0.1:0", limits)
+}
+
+pub(crate) fn start_at(address: &str, limits: Limits) -> Running {
+    let server = Server::bind(address.parse().unwrap(), limits).unwrap();
     let (address, metrics) = (server.local_addr(), server.metrics());
     let (echo, cancel) = (Arc::new(Echo::default()), CancellationToken::new());
     let served = tokio::spawn(server.serve(echo.clone(), cancel.clone()));

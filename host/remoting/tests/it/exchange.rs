@@ -76,3 +76,17 @@ async fn large_frames_pass_both_ways() {
     let answer = connection.call(LARGE, |ext| _ = ext.ext("bytes", 3_000_000), b"", TIMEOUT).await.unwrap();
     assert_eq!(answer.body().len(), 3_000_000);
 }
+
+#[tokio::test]
+async fn ipv4_peers_of_a_socket_for_both_families_keep_their_address() {
+    if std::net::TcpListener::bind("[::]:0").is_err() {
+        // A host without IPv6 has no such socket.
+        return;
+    }
+    let server = echo::start_at("[::]:0", Limits::default());
+    let v4 = std::net::SocketAddr::from(([127, 0, 0, 1], server.address.port()));
+    let connection = echo::connect(v4).await;
+    connection.call(ECHO, |_| (), b"", TIMEOUT).await.unwrap();
+    let peer = server.echo.peers.lock()[0].clone();
+    assert_eq!((peer.address(), peer.local()), (connection.local(), v4));
+}
