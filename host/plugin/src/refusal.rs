@@ -81,6 +81,13 @@ pub enum Refusal {
         /// The compiler's or linker's words.
         error: String,
     },
+    /// The names are those of the contract, the types are not.
+    #[error(
+        "its functions are not those of gantry:plugin {abi} as this broker speaks it ({0}); rebuild it with the SDK of this \
+         broker",
+        abi = crate::ABI_VERSION
+    )]
+    OtherTypes(String),
     /// It could not be started within its limits.
     #[error("it failed in {call}: {fault}")]
     Fault {

@@ -71,7 +71,14 @@ impl Slot {
         let in_flight = runtime.call(&mut store, START_BUDGET);
         let guest = making.code.pre.instantiate(&mut store);
         drop(in_flight);
-        let guest = guest.map_err(|error| refused("instantiation", fault(&error, &mut store, START_BUDGET)))?;
+        let guest = guest.map_err(|error| {
+            let fault = fault(&error, &mut store, START_BUDGET);
+            // Linking checks names, instantiation checks types: what did not run cannot have trapped.
+            match fault.cause == Cause::Trap && !error.is::<Trap>() {
+                true => Refusal::OtherTypes(fault.text),
+                false => refused("instantiation", fault),
+            }
+        })?;
         let mut slot = Slot { store, guest, scratch: Scratch::default() };
         let params = pairs(making.params);
         let context = PluginContext { plugin: making.plugin, broker: making.broker, params: &params };

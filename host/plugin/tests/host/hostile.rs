@@ -147,6 +147,17 @@ fn a_plugin_that_fails_before_the_swap_never_serves() {
 }
 
 #[test]
+fn a_plugin_that_needs_more_memory_than_its_limit_does_not_start() {
+    let rig = Rig::default();
+    let file = rig.put("p.wasm", &guests().hostile);
+    let spec = PluginSpec { memory_limit_bytes: 1 << 20, ..PluginSpec::new("p", &file) };
+    rig.host.apply(vec![spec], vec![BindingSpec::new("t", "g", "p")]).unwrap();
+    let refusal = rig.until_refused(0).refusal.unwrap();
+    assert!(refusal.contains("it failed in instantiation: it asked for 11"), "{refusal}");
+    assert!(refusal.contains("bytes of memory, its limit is 1048576"), "{refusal}");
+}
+
+#[test]
 fn a_fault_is_traced_to_its_message() {
     let cases = [
         ("loop", "it used more than 5 ms of processor time"),
