@@ -206,15 +206,27 @@ impl<'o, 'h> FrameWriter<'o, 'h> {
         self
     }
 
+    /// Code of the frame.
+    pub fn code(&self) -> i32 {
+        self.head.code
+    }
+
     /// Completes the frame with its body.
-    pub fn finish(mut self, body: &[u8]) {
+    pub fn finish(self, body: &[u8]) {
+        self.finish_head(body.len()).put_slice(body);
+    }
+
+    /// Completes the frame but for its body: the caller must append exactly `body_len` bytes to the buffer that is returned,
+    /// so that a body of megabytes is not copied once more than needed.
+    pub fn finish_head(mut self, body_len: usize) -> &'o mut BytesMut {
         let header_len = self.end_header();
         let FrameWriter { out, start, codec, .. } = self;
-        out.put_slice(body);
-        let length = (out.len() - start - 4) as u32;
+        debug_assert!(header_len < 1 << 24 && body_len < 1 << 30, "the lengths fit their fields");
+        let length = (out.len() - start - 4 + body_len) as u32;
         out[start..start + 4].copy_from_slice(&length.to_be_bytes());
         let encoding = u32::from(codec == Codec::Binary) << 24;
         out[start + 4..start + 8].copy_from_slice(&(encoding | header_len).to_be_bytes());
+        out
     }
 
     fn end_header(&mut self) -> u32 {
@@ -292,4 +304,4 @@ ext_int!(i32 i64 u32 u64 usize);
 
 #[cfg(test)]
 #[path = "frame_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -89,3 +89,40 @@ fn json_headers_as_other_clients_write_them() {
     }
     assert!(parse(&format!("{{\"a\":{}", "[".repeat(10_000))).is_err(), "deep nesting is bounded");
 }
+
+proptest::proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(
+        mut bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300),
+        plausible in proptest::prelude::any::<bool>(),
+    ) {
+        if plausible && bytes.len() > 8 {
+            // Past the lengths, so that headers are reached.
+            let len = (bytes.len() - 4) as u32;
+            bytes[..4].copy_from_slice(&len.to_be_bytes());
+            bytes[4] &= 1;
+            bytes[5..8].copy_from_slice(&(len - 4).to_be_bytes()[1..]);
+        }
+        check_any(&bytes);
+    }
+
+    #[test]
+    fn headers_with_one_byte_changed_never_panic(at in 8_usize..200, byte in proptest::prelude::any::<u8>(), which in 0_usize..4) {
+        let mut bytes = hex([JSON_REQUEST, JSON_RESPONSE, BINARY_REQUEST, BINARY_RESPONSE][which]);
+        let at = at % (bytes.len() - 8) + 8;
+        bytes[at] = byte;
+        check_any(&bytes);
+    }
+}
+
+/// Whatever is taken as a frame can be read to its last field.
+fn check_any(bytes: &[u8]) {
+    if let Ok(Some((frame, len))) = Frame::parse(bytes, FRAME_BYTES_MAX) {
+        assert!(len <= bytes.len() && frame.body.len() <= len);
+        let mut last = None;
+        frame.header.ext.for_each(|name, value| last = Some((name.to_owned(), value.into_owned())));
+        if let Some((name, value)) = last {
+            assert_eq!(frame.header.ext.get(&name).as_deref(), Some(&*value), "of duplicates the last counts");
+        }
+    }
+}

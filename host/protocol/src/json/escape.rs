@@ -2,16 +2,21 @@
 
 use bytes::{BufMut, BytesMut};
 
+const ONES: u64 = 0x0101_0101_0101_0101;
+const QUOTES: u64 = ONES * b'"' as u64;
+const BACKSLASHES: u64 = ONES * b'\\' as u64;
+
+/// The top bit of every byte that is zero. Only the lowest of them is sure: a borrow can fake those above it.
+#[inline(always)]
+const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & (ONES << 7)
+}
+
 /// The place of the next quote or backslash at or after `at`; the end when there is none.
 ///
 /// Eight bytes at a step: most strings of a header are shorter than what a call to a vectorised search costs.
 #[inline(always)]
 pub(super) fn next_special(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const QUOTES: u64 = ONES * b'"' as u64;
-    const BACKSLASHES: u64 = ONES * b'\\' as u64;
-    // The lowest hit is exact; a borrow can only fake hits above it.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
     while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
         let word = u64::from_le_bytes(*word);
         let hits = zeros(word ^ QUOTES) | zeros(word ^ BACKSLASHES);
@@ -97,11 +102,10 @@ fn hex(bytes: &[u8], at: usize, digits: usize) -> u32 {
 pub(crate) fn escape_into(out: &mut BytesMut, text: &str) {
     let bytes = text.as_bytes();
     let mut from = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        if *byte >= 0x20 && !matches!(byte, b'"' | b'\\') {
-            continue;
-        }
+    loop {
+        let at = next_to_escape(bytes, from);
         out.put_slice(&bytes[from..at]);
+        let Some(byte) = bytes.get(at) else { return };
         from = at + 1;
         match byte {
             b'"' => out.put_slice(b"\\\""),
@@ -116,7 +120,25 @@ pub(crate) fn escape_into(out: &mut BytesMut, text: &str) {
             }
         }
     }
-    out.put_slice(&bytes[from..]);
+}
+
+/// The place of the next byte at or after `at` that a JSON string may not hold as it is; the end when there is none.
+#[inline]
+fn next_to_escape(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*word);
+        // Below 0x20: a borrow reaches the top bit. As above, only the lowest hit is exact.
+        let controls = word.wrapping_sub(ONES * 0x20) & !word & (ONES << 7);
+        let hits = zeros(word ^ QUOTES) | zeros(word ^ BACKSLASHES) | controls;
+        if hits != 0 {
+            return at + (hits.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while bytes.get(at).is_some_and(|byte| *byte >= 0x20 && !matches!(byte, b'"' | b'\\')) {
+        at += 1;
+    }
+    at
 }
 
 #[cfg(test)]

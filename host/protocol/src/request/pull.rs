@@ -1,6 +1,6 @@
 //! PULL_MESSAGE (11) and LITE_PULL_MESSAGE (361). Source: RocketMQ `PullMessageRequestHeader`, `PullMessageResponseHeader`.
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 
 use super::{RequestError, int, int_opt, text};
 use crate::{
@@ -10,6 +10,9 @@ use crate::{
 
 /// Name of the extField that says which plugin version judged an answer, as `name@hash`. Clients ignore it.
 pub const FILTER_FIELD: &str = "gantryFilter";
+
+/// Room that the head of an answer usually takes, in bytes.
+const HEAD_LEN: usize = 512;
 
 /// One pull. It owns its text, because it may wait for minutes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +64,25 @@ impl PullRequest {
     }
 }
 
+impl PullRequest {
+    /// Adds the fields to a request.
+    pub fn write(&self, writer: &mut FrameWriter<'_, '_>) {
+        writer
+            .ext("commitOffset", self.commit_offset)
+            .ext("consumerGroup", &self.group)
+            .ext_opt("expressionType", self.expression_type.as_ref())
+            .ext_opt("maxMsgBytes", self.max_bytes)
+            .ext("maxMsgNums", self.max_messages)
+            .ext("queueId", self.queue_id)
+            .ext("queueOffset", self.queue_offset)
+            .ext("subVersion", self.sub_version)
+            .ext_opt("subscription", self.subscription.as_ref())
+            .ext("suspendTimeoutMillis", self.suspend_timeout_ms)
+            .ext("sysFlag", self.sys_flag)
+            .ext("topic", &self.topic);
+    }
+}
+
 /// The header of a pull's answer. The four numbers are there on every status: Java unboxes them unasked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PullReply<'a> {
@@ -79,7 +101,20 @@ pub struct PullReply<'a> {
 impl PullReply<'_> {
     /// Appends the answer's frame; `body` is whole records, concatenated.
     pub fn encode(&self, out: &mut BytesMut, codec: Codec, opaque: i32, code: i32, remark: Option<&str>, body: &[u8]) {
-        out.reserve(body.len() + 512);
+        out.reserve(body.len() + HEAD_LEN);
+        self.encode_head(out, codec, opaque, code, remark, body.len()).put_slice(body);
+    }
+
+    /// Appends the answer's frame without its body; exactly `body_len` bytes must follow in the buffer that is returned.
+    pub fn encode_head<'o>(
+        &self,
+        out: &'o mut BytesMut,
+        codec: Codec,
+        opaque: i32,
+        code: i32,
+        remark: Option<&str>,
+        body_len: usize,
+    ) -> &'o mut BytesMut {
         let head = Head::response(code, opaque, remark);
         let mut writer = FrameWriter::new(out, codec, &head);
         writer
@@ -88,7 +123,7 @@ impl PullReply<'_> {
             .ext("minOffset", self.min_offset)
             .ext("nextBeginOffset", self.next_begin_offset)
             .ext("suggestWhichBrokerId", self.suggest_broker_id);
-        writer.finish(body);
+        writer.finish_head(body_len)
     }
 }
 

@@ -3,13 +3,15 @@
 
 use std::borrow::Cow;
 
-use bytes::BytesMut;
+mod reply;
+
+pub use reply::{SendAnswer, SendReply};
 
 use super::{RequestError, needed, needed_number, optional_number};
 use crate::{
     code::request,
-    frame::{Codec, FrameWriter},
-    header::{Head, Header, Value},
+    frame::FrameWriter,
+    header::{Header, Value},
 };
 
 /// The long names, in the order of the letters `a` to `m` that stand for them in the later codes.
@@ -83,6 +85,26 @@ impl<'a> SendRequest<'a> {
         SendRequest::from_fields(&fields, header.code == request::SEND_BATCH_MESSAGE)
     }
 
+    /// Adds the fields to a request with the code that the writer was begun with; long names for SEND_MESSAGE.
+    pub fn write(&self, writer: &mut FrameWriter<'_, '_>) {
+        const LETTERS: [&str; FIELDS.len()] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m"];
+        let names = if writer.code() == request::SEND_MESSAGE { &FIELDS } else { &LETTERS };
+        writer
+            .ext(names[0], &*self.producer_group)
+            .ext(names[1], &*self.topic)
+            .ext(names[2], &*self.default_topic)
+            .ext(names[3], self.default_topic_queue_nums)
+            .ext(names[4], self.queue_id)
+            .ext(names[5], self.sys_flag)
+            .ext(names[6], self.born_ms)
+            .ext(names[7], self.flag)
+            .ext(names[8], &*self.properties)
+            .ext(names[9], self.reconsume_times)
+            .ext(names[10], self.unit_mode)
+            .ext_opt(names[11], self.max_reconsume_times)
+            .ext(names[12], self.is_batch);
+    }
+
     fn from_fields(fields: &[Option<Value<'a>>; FIELDS.len()], batch_code: bool) -> Result<Self, RequestError> {
         let text = |at: usize| needed(FIELDS[at], fields[at]).map(Value::text);
         Ok(SendRequest {
@@ -103,35 +125,5 @@ impl<'a> SendRequest<'a> {
     }
 }
 
-/// The answer to a send that is stored (codes 0, 10, 11, 12). All of it must be there: Java reads MSG_REGION unasked.
-#[derive(Debug, Clone, Copy)]
-pub struct SendReply<'a> {
-    /// offsetMsgId, several joined by commas for a batch.
-    pub message_id: &'a str,
-    /// Queue that holds it.
-    pub queue_id: u32,
-    /// Place in the queue; the first of a batch.
-    pub queue_offset: i64,
-    /// The UNIQ_KEY.
-    pub transaction_id: Option<&'a str>,
-    /// Region of the broker.
-    pub region: &'a str,
-    /// Whether tracing is on.
-    pub trace_on: bool,
-}
-
-impl SendReply<'_> {
-    /// Appends the answer's frame.
-    pub fn encode(&self, out: &mut BytesMut, codec: Codec, opaque: i32, code: i32, remark: Option<&str>) {
-        let head = Head::response(code, opaque, remark);
-        let mut writer = FrameWriter::new(out, codec, &head);
-        writer
-            .ext("MSG_REGION", self.region)
-            .ext("TRACE_ON", self.trace_on)
-            .ext("msgId", self.message_id)
-            .ext("queueId", self.queue_id)
-            .ext("queueOffset", self.queue_offset)
-            .ext_opt("transactionId", self.transaction_id);
-        writer.finish(b"");
-    }
-}
+#[cfg(test)]
+mod tests;
