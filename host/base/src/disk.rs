@@ -5,6 +5,8 @@
 
 mod real;
 pub mod sim;
+#[cfg(test)]
+mod tests;
 
 use std::{io, path::Path, sync::Arc};
 
