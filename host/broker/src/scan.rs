@@ -122,30 +122,24 @@ impl Look<'_> {
         let mut at = 0;
         while at < entries.len() {
             let base = scan.next;
-            let rest = &entries[at..];
-            let (looked, full) = self.pick(rest, base, selector, scan);
-            if self.picked.is_empty() {
-                scan.next = base.plus(looked as u64);
-                at += looked;
-                if full {
-                    return Ok(Some(Stop::Limit));
-                }
-                continue;
+            let looked = self.pick(&entries[at..], base, selector, scan);
+            if looked == 0 {
+                return Ok(Some(Stop::Limit));
             }
-            if let Some(stop) = self.judge(selector, scan)? {
+            if !self.picked.is_empty()
+                && let Some(stop) = self.judge(selector, scan)?
+            {
                 return Ok(Some(stop));
             }
             scan.next = base.plus(looked as u64);
             at += looked;
-            if full {
-                return Ok(Some(Stop::Limit));
-            }
         }
         Ok(None)
     }
 
-    /// Chooses entries worth reading, one filter batch at most. Returns how many were looked at and whether the answer is full.
-    fn pick(&mut self, entries: &[QueueEntry], base: QueueOffset, selector: &Selector, scan: &Scan) -> (usize, bool) {
+    /// Chooses entries worth reading, one filter batch at most and no more than the answer has room for if all of them are
+    /// delivered. Returns how many entries were looked at; 0 = the answer is full.
+    fn pick(&mut self, entries: &[QueueEntry], base: QueueOffset, selector: &Selector, scan: &Scan) -> usize {
         self.picked.clear();
         let mut bytes = scan.body.len();
         for (index, entry) in entries.iter().enumerate() {
@@ -153,17 +147,14 @@ impl Look<'_> {
                 continue;
             }
             let count = scan.messages + self.picked.len();
-            let over = count > 0 && bytes + entry.size as usize > self.options.pull_bytes_max;
-            if count >= self.source.messages_max || over {
-                return (index, true);
-            }
-            if self.picked.len() >= selector.max_batch() {
-                return (index, false);
+            let too_long = count > 0 && bytes + entry.size as usize > self.options.pull_bytes_max;
+            if count >= self.source.messages_max || too_long || self.picked.len() >= selector.max_batch() {
+                return index;
             }
             bytes += entry.size as usize;
             self.picked.push((base.plus(index as u64), *entry));
         }
-        (entries.len(), false)
+        entries.len()
     }
 
     /// Reads the picked records, has them judged and adds what is to be delivered.

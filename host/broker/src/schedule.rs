@@ -130,7 +130,7 @@ async fn wait_until_due(
     let from = queue.clone();
     let entry = tokio::task::spawn_blocking(move || entries(&from, next, 1).map(|found| found.first().copied()));
     let entry = entry.await.map_err(io::Error::other)??;
-    let Some(entry) = entry else { return Ok(()) };
+    let entry = entry.ok_or_else(|| io::Error::other("the queue has no entry where its end says there is one"))?;
     let now_ms = broker.options.clock.now_ms();
     let wait_ms = due_ms(&entry, level, now_ms).saturating_sub(now_ms);
     tokio::time::sleep(Duration::from_millis(wait_ms)).await;
