@@ -71,11 +71,14 @@ fn check(args: &CheckArgs) -> Outcome {
             ))?;
         }
     }
-    match count {
-        0 => Ok(if args.json { () } else { output::line(&format!("{} is fine", args.file.display()))? }),
-        1 => Err(Failure::new(Exit::Usage, format!("{} has a problem", args.file.display()))),
-        _ => Err(Failure::new(Exit::Usage, format!("{} has {count} problems", args.file.display()))),
+    if count > 0 {
+        let problems = if count == 1 { "a problem".to_owned() } else { format!("{count} problems") };
+        return Err(Failure::new(Exit::Usage, format!("{} has {problems}", args.file.display())));
     }
+    if !args.json {
+        output::line(&format!("{} is fine", args.file.display()))?;
+    }
+    Ok(())
 }
 
 fn explain(args: &ExplainArgs) -> Outcome {

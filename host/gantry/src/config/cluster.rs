@@ -11,9 +11,11 @@ use std::{
 use gantry_base::access::AccessList;
 use gantry_model::name;
 use gantry_plugin::{BindingSpec, OnError, PluginSpec, World};
+use gantry_protocol::frame::HEADER_BYTES_MAX;
 
 use super::{
     document::{Document, FILE_BYTES_MAX},
+    options::RECORD_MARGIN_BYTES,
     problem::Problem,
 };
 
@@ -86,6 +88,7 @@ impl Config {
         for path in ["cluster.name", "broker.region"] {
             check_label(&mut document, path, "name");
         }
+        sizes_fit(&mut document);
         let admin = AccessList::parse(document.list("admin.allow"));
         if let Err(error) = &admin {
             document.problem_at("admin.allow", error.to_string());
@@ -262,6 +265,24 @@ fn filters(document: &mut Document, plugins: &[PluginSpec]) -> Vec<BindingSpec> 
         filters.push(BindingSpec { topic, group, plugin, params: document.params(&at("params")), on_error });
     }
     filters
+}
+
+/// A message must fit into what carries it and what keeps it.
+fn sizes_fit(document: &mut Document) {
+    let message = document.integer("broker.message_bytes_max");
+    for (key, margin) in
+        [("limits.frame_bytes_max", HEADER_BYTES_MAX), ("store.segment_size_bytes", RECORD_MARGIN_BYTES)]
+    {
+        let least = message + margin as u64;
+        if document.integer(key) < least {
+            let at = if document.is_given(key) { key } else { "broker.message_bytes_max" };
+            let problem = format!(
+                "{key} = {} is too small for broker.message_bytes_max = {message}, which needs {least} there",
+                document.integer(key)
+            );
+            document.problem_at(at, problem);
+        }
+    }
 }
 
 fn check_label(document: &mut Document, path: &str, kind: &'static str) {

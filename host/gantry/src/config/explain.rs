@@ -61,26 +61,25 @@ pub(crate) fn file(head: &str, nodes: &str) -> String {
         let _ = writeln!(out, "# {line}");
     }
     let mut section = "";
-    for key in KEYS.iter().filter(|key| !key.section().contains(['*', '[']) && !key.section().starts_with("node")) {
+    for key in KEYS.iter().filter(|key| !key.section().contains(['*', '['])) {
         if key.section() != section {
             section = key.section();
-            let _ = writeln!(out, "\n[{section}]");
+            let _ = write!(out, "\n[{section}]");
         }
+        out.push('\n');
         comment(&mut out, key);
-        let _ = writeln!(out, "{} = {}\n", key.name(), key.default);
+        let _ = writeln!(out, "{} = {}", key.name(), key.default);
     }
-    let _ =
-        write!(out, "{}", banner("Nodes: each is one process, started with `gantry run --config FILE --node NAME`."));
+    out += "\n# Nodes: each is one process, started with `gantry run --config FILE --node NAME`. Keys of [node.NAME]:\n#\n";
     for key in KEYS.iter().filter(|key| key.path.starts_with("node.")) {
         comment(&mut out, key);
-        let _ = writeln!(out, "#   default: {}", key.default);
     }
     let _ = write!(out, "\n{}\n", nodes.trim_end());
     for (section, purpose) in [
-        ("plugin", "Plugins: WebAssembly components or modules."),
-        ("filter", "Filters: which plugin decides what a consumer group sees of a topic."),
+        ("plugin", "Plugins: WebAssembly components or modules. Any number of these tables:"),
+        ("filter", "Filters: which plugin decides what a consumer group sees of a topic. Any number of these tables:"),
     ] {
-        let _ = write!(out, "\n{}# [[{section}]]\n", banner(purpose));
+        let _ = write!(out, "\n# {purpose}\n#\n# [[{section}]]\n");
         for key in KEYS.iter().filter(|key| key.section() == format!("{section}[]")) {
             comment(&mut out, key);
             let _ = match &key.default {
@@ -103,16 +102,22 @@ fn example(path: &str) -> &'static str {
     }
 }
 
-fn banner(text: &str) -> String {
-    format!("# ---- {text}\n\n")
-}
-
 fn comment(out: &mut String, key: &Key) {
-    let heading = if key.path.contains(['*', '[']) { format!("{}: ", key.name()) } else { String::new() };
-    let facts = format!("{heading}{} Allowed: {}; {}.", key.doc, key.allowed(), key.reload.text());
-    for line in wrap(&facts, WIDTH - 2) {
+    let heading = match key.section().strip_prefix("node.*") {
+        // Not written one by one there, so the comment says which key it is about.
+        Some(below) => format!("{}: ", [below, key.name()].join(".").trim_start_matches('.')),
+        None => String::new(),
+    };
+    for line in wrap(&format!("{heading}{}", key.doc), WIDTH - 2) {
         let _ = writeln!(out, "# {line}");
     }
+    let default = match key.default {
+        Value::Required => "Must be given".to_owned(),
+        Value::Absent => "Not set by default".to_owned(),
+        Value::Empty => "Default: none".to_owned(),
+        ref default => format!("Default {default}"),
+    };
+    let _ = writeln!(out, "# {default}; {}; {}.", key.allowed(), key.reload.text());
 }
 
 /// Lines of at most `width` characters, broken between words.

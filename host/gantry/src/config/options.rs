@@ -11,7 +11,7 @@ use gantry_store::{Flush, Options as StoreOptions};
 use super::cluster::Config;
 
 /// Bytes of a record besides its body: RocketMQ allows 32 KiB of properties, and Gantry's fixed parts fit in the rest.
-const RECORD_MARGIN_BYTES: u32 = 64 << 10;
+pub(super) const RECORD_MARGIN_BYTES: u32 = 64 << 10;
 
 impl Config {
     /// Bounds of each listener.

@@ -79,7 +79,7 @@ impl<'f> Story<'f> {
         let plan = Plan::new(&config, config.node(None).map_err(|problem| anyhow!(problem))?, &data);
         let node = Box::pin(Node::start(config, plan.map_err(|problem| anyhow!(problem))?)).await?;
         let outcome = tokio::select! {
-            shown = self.show(&node) => Ok(shown?),
+            shown = self.show(&node) => shown.map_err(Failure::from),
             _ = tokio::signal::ctrl_c() => match self.seen.get() {
                 true => Ok(()),
                 false => Err(Failure::new(Exit::Interrupted, "the demo was interrupted")),
@@ -101,8 +101,8 @@ impl<'f> Story<'f> {
     }
 
     async fn consume(&self, client: Client, sent: &Counter, name_server: &str) -> Result<()> {
-        // The topic is made by the first order.
-        while sent.get() == 0 {
+        // The first order makes the topic, and clients find it once the broker has told the name server.
+        while client.subscribe_queues(TOPIC).await.is_err() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         let group = ConsumerOptions::new("billing", vec![Subscription::from_tags(TOPIC, "*")]);

@@ -1,8 +1,6 @@
 //! The benchmark against real servers, small: that it measures what it says, not how fast.
 
-mod common;
-
-use common::{Node, gantry, json_of};
+use crate::process::{Node, gantry, json_of};
 use serde_json::Value;
 
 #[test]

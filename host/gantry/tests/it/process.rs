@@ -1,12 +1,10 @@
 //! Real processes of the binary under test.
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::{
     fs::File,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::channel,
     time::{Duration, Instant},
 };
 
@@ -14,22 +12,22 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// How long anything may take before a test fails; nothing waits for it when all is well.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The binary with arguments.
-pub fn gantry(arguments: &[&str]) -> Command {
+pub(crate) fn gantry(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gantry"));
     command.args(arguments);
     command
 }
 
 /// Runs a command that ends by itself.
-pub fn output(arguments: &[&str]) -> Output {
+pub(crate) fn output(arguments: &[&str]) -> Output {
     gantry(arguments).output().unwrap()
 }
 
 /// Standard output of a command that must end with this code.
-pub fn stdout_of(arguments: &[&str], code: i32) -> String {
+pub(crate) fn stdout_of(arguments: &[&str], code: i32) -> String {
     let output = output(arguments);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "gantry {arguments:?}: {stderr}");
@@ -37,24 +35,22 @@ pub fn stdout_of(arguments: &[&str], code: i32) -> String {
 }
 
 /// The line of JSON that a command prints.
-pub fn json_of(arguments: &[&str]) -> Value {
+pub(crate) fn json_of(arguments: &[&str]) -> Value {
     serde_json::from_str(&stdout_of(arguments, 0)).unwrap()
 }
 
 /// A `gantry run` in the background; killed when dropped.
-pub struct Node {
+pub(crate) struct Node {
     child: Child,
-    lines: Receiver<String>,
-    log: PathBuf,
     /// Its ready line.
-    pub ready: Value,
+    pub(crate) ready: Value,
     /// Its data directory.
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
 }
 
 impl Node {
     /// Starts one on free ports with its data in `folder`.
-    pub fn start(folder: &Path, arguments: &[&str]) -> Node {
+    pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Node {
         let data = folder.join("data");
         let log = folder.join("node.log");
         let stderr = File::options().create(true).append(true).open(&log).unwrap();
@@ -64,53 +60,48 @@ impl Node {
         let stdout = child.stdout.take().unwrap();
         let (sender, lines) = channel();
         std::thread::spawn(move || {
-            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+            BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| _ = sender.send(line))
         });
         let Ok(line) = lines.recv_timeout(PATIENCE) else {
             let _ = child.kill();
             panic!("no ready line; it said: {}", std::fs::read_to_string(&log).unwrap());
         };
-        Node { child, lines, log, ready: serde_json::from_str(&line).unwrap(), data }
+        Node { child, ready: serde_json::from_str(&line).unwrap(), data }
     }
 
     /// An address of the ready line.
-    pub fn address(&self, key: &str) -> String {
+    pub(crate) fn address(&self, key: &str) -> String {
         self.ready[key].as_str().unwrap().to_owned()
     }
 
     /// The data directory as an argument.
-    pub fn data_text(&self) -> &str {
+    pub(crate) fn data_text(&self) -> &str {
         self.data.to_str().unwrap()
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits until it ends.
-    pub fn wait(mut self) -> ExitStatus {
+    pub(crate) fn wait(mut self) -> ExitStatus {
         wait_for("the node to end", || self.child.try_wait().unwrap())
     }
 
     /// SIGTERM, and the exit code.
-    pub fn terminate(self) -> Option<i32> {
+    pub(crate) fn terminate(self) -> Option<i32> {
         self.signal(Signal::TERM);
         self.wait().code()
     }
 
     /// SIGKILL.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// What it logged so far.
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
-    }
-
     /// Its status over the control socket.
-    pub fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         json_of(&["status", "--json", "--data", self.data_text()])
     }
 }
@@ -123,7 +114,7 @@ impl Drop for Node {
 }
 
 /// Looks again until there is something. The pause only keeps the processor free for what is waited for.
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {

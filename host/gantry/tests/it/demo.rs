@@ -1,10 +1,8 @@
 //! The demo, to its end.
 
-mod common;
-
 use std::path::Path;
 
-use common::{output, stdout_of};
+use crate::process::{output, stdout_of};
 
 #[test]
 fn shows_three_filters_and_what_they_let_through() {

@@ -1,14 +1,12 @@
 //! A node as its operator sees it.
 
-mod common;
-
 use std::{
     io::{BufRead, BufReader, Read, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     time::Duration,
 };
 
-use common::{Node, gantry, json_of, output, stdout_of};
+use crate::process::{Node, gantry, json_of, output, stdout_of};
 use rustix::process::Signal;
 
 #[test]
@@ -83,7 +81,7 @@ fn the_control_socket_is_the_users_own_and_bounded() {
     assert_eq!(mode & 0o777, 0o600);
 
     let mut stream = UnixStream::connect(&socket).unwrap();
-    stream.set_read_timeout(Some(common::PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(crate::process::PATIENCE)).unwrap();
     // Two requests in one write, one of them nonsense.
     stream.write_all(b"{\"command\":\"status\"}\n{\"command\":\"nonsense\"}\n").unwrap();
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();

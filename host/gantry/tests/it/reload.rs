@@ -1,10 +1,8 @@
 //! Changes of the cluster file under a running node.
 
-mod common;
-
 use std::{fs, path::Path};
 
-use common::{Node, json_of, stdout_of, wait_for};
+use crate::process::{Node, json_of, stdout_of, wait_for};
 use rustix::process::Signal;
 use serde_json::Value;
 

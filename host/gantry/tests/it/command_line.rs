@@ -1,8 +1,6 @@
 //! Commands that need no node: what they print and how they exit.
 
-mod common;
-
-use common::{json_of, output, stdout_of};
+use crate::process::{json_of, output, stdout_of};
 
 #[test]
 fn exit_codes_are_documented_and_kept() {

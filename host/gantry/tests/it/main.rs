@@ -1,0 +1,10 @@
+//! The binary from outside: real processes, their output, their exit codes, their files.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
+mod bench;
+mod command_line;
+mod demo;
+mod node;
+mod process;
+mod reload;
