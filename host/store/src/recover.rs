@@ -134,7 +134,7 @@ pub(crate) fn open(
     let tombstones = Tombstones::open(disk.clone(), dir.join("deletedTopics.json"))?;
     finish_deletions(&*disk, &queues, &tombstones)?;
 
-    let mut report = RecoveryReport { clean: !dirty, ..RecoveryReport::default() };
+    let mut report = RecoveryReport { clean: !dirty, queues_rebuilt: rebuild, ..RecoveryReport::default() };
     let floor = mark.map_or(0, |mark| mark.position).max(log.min());
     report.from = floor;
     report.queues = load_queues(&log, &queues, &tombstones, floor, progress)?;
