@@ -270,10 +270,11 @@ fn filters(document: &mut Document, plugins: &[PluginSpec]) -> Vec<BindingSpec> 
 /// A message must fit into what carries it and what keeps it.
 fn sizes_fit(document: &mut Document) {
     let message = document.integer("broker.message_bytes_max");
-    for (key, margin) in
-        [("limits.frame_bytes_max", HEADER_BYTES_MAX), ("store.segment_size_bytes", RECORD_MARGIN_BYTES)]
-    {
-        let least = message + margin as u64;
+    for (key, margin) in [
+        ("limits.frame_bytes_max", HEADER_BYTES_MAX as u64),
+        ("store.segment_size_bytes", u64::from(RECORD_MARGIN_BYTES)),
+    ] {
+        let least = message + margin;
         if document.integer(key) < least {
             let at = if document.is_given(key) { key } else { "broker.message_bytes_max" };
             let problem = format!(
