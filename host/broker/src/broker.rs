@@ -54,6 +54,8 @@ pub struct Broker {
     /// Places for pulls that wait for the device or a slow filter.
     pub(crate) blocking_pulls: Semaphore,
     pub(crate) metrics: BrokerMetrics,
+    /// Cancelled when nothing new should be waited for.
+    pub(crate) stopping: CancellationToken,
 }
 
 impl Broker {
@@ -83,6 +85,7 @@ impl Broker {
             parked: Arc::new(Semaphore::new(options.parked_pulls_max.min(Semaphore::MAX_PERMITS))),
             blocking_pulls: Semaphore::new(options.blocking_pulls_max),
             metrics: BrokerMetrics::default(),
+            stopping: CancellationToken::new(),
             plugins,
             store,
             options,
@@ -121,6 +124,11 @@ impl Broker {
             broker.expire();
             Ok(())
         });
+    }
+
+    /// Answers every held pull as if its time were up. Call it before the listeners drain, or they wait for all of them.
+    pub fn release_held_pulls(&self) {
+        self.stopping.cancel();
     }
 
     /// Saves what is kept in memory. Call it after the listeners are drained and before the store shuts down.

@@ -93,18 +93,21 @@ async fn read_or_wait(broker: &Arc<Broker>, source: &Arc<Source>, request: &Pull
             return Ok(Answer { code: response::PULL_RETRY_IMMEDIATELY, remark: "NO_MATCHED_MESSAGE", scan });
         }
         parked = parked.or_else(|| may_wait.then(|| broker.parked.clone().try_acquire_owned().ok()).flatten());
-        let news = match (&parked, scan.stop) {
-            // Not allowed to wait, or too many wait already.
-            (None, _) => false,
-            (Some(_), Stop::Held) => {
-                let changed = broker.plugins.generation().reached(generation + 1);
-                let retry = deadline.min(Instant::now() + HOLD_RETRY);
-                tokio::time::timeout_at(retry, changed).await.is_ok() || retry < deadline
-            }
-            (Some(_), _) => {
-                matches!(tokio::time::timeout_at(deadline, queue.end().reached(from.0 + 1)).await, Ok(Ok(())))
+        let news = async {
+            match (&parked, scan.stop) {
+                // Not allowed to wait, or too many wait already.
+                (None, _) => false,
+                (Some(_), Stop::Held) => {
+                    let changed = broker.plugins.generation().reached(generation + 1);
+                    let retry = deadline.min(Instant::now() + HOLD_RETRY);
+                    tokio::time::timeout_at(retry, changed).await.is_ok() || retry < deadline
+                }
+                (Some(_), _) => {
+                    matches!(tokio::time::timeout_at(deadline, queue.end().reached(from.0 + 1)).await, Ok(Ok(())))
+                }
             }
         };
+        let news = broker.stopping.run_until_cancelled(news).await.unwrap_or(false);
         if !news {
             return Ok(match (scan.stop, from > begun) {
                 // The client moves on over what was looked at and refused.
