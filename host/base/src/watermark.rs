@@ -26,15 +26,15 @@ pub struct Closed;
 /// A growing `u64` position; clones share it. Units are the owner's (bytes of a log, entries of a queue).
 ///
 /// Invariant: `get` never goes back, and a waiter for `t` is woken by the first `advance` to `t` or beyond, or by `close`.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Watermark(Arc<Shared>);
 
-#[derive(Default)]
 struct Shared {
     position: AtomicU64,
     closed: AtomicBool,
-    /// `true` while `waiters` may be non-empty, so that an advance nobody waits for takes no lock.
-    contended: AtomicBool,
+    /// Lowest target that anybody waits for, `u64::MAX` without waiters: an advance below it takes no lock. A follower that
+    /// waits for much (a flusher, say) then costs the many small advances before nothing.
+    lowest: AtomicU64,
     waiters: Mutex<Waiters>,
 }
 
@@ -45,12 +45,28 @@ struct Waiters {
     by_target: BTreeMap<(u64, u64), Waker>,
 }
 
+impl Default for Watermark {
+    fn default() -> Self {
+        Watermark::new(0)
+    }
+}
+
+impl Shared {
+    fn note_lowest(&self, waiters: &Waiters) {
+        let lowest = waiters.by_target.keys().next().map_or(u64::MAX, |(target, _)| *target);
+        self.lowest.store(lowest, Ordering::SeqCst);
+    }
+}
+
 impl Watermark {
     /// Starts at `position` with no waiters.
     pub fn new(position: u64) -> Self {
-        let mark = Watermark::default();
-        mark.0.position.store(position, Ordering::Release);
-        mark
+        Watermark(Arc::new(Shared {
+            position: AtomicU64::new(position),
+            closed: AtomicBool::new(false),
+            lowest: AtomicU64::new(u64::MAX),
+            waiters: Mutex::default(),
+        }))
     }
 
     /// The position now. Whatever was written before the matching [`advance`](Self::advance) is visible to the caller.
@@ -60,7 +76,7 @@ impl Watermark {
 
     /// Raises the position to `to` and wakes whoever waits for it; a smaller `to` is ignored.
     pub fn advance(&self, to: u64) {
-        if self.0.position.fetch_max(to, Ordering::SeqCst) < to && self.0.contended.load(Ordering::SeqCst) {
+        if self.0.position.fetch_max(to, Ordering::SeqCst) < to && self.0.lowest.load(Ordering::SeqCst) <= to {
             self.wake(to);
         }
     }
@@ -116,7 +132,7 @@ impl Watermark {
                 }
                 None => std::mem::take(&mut waiters.by_target),
             };
-            self.0.contended.store(!waiters.by_target.is_empty(), Ordering::SeqCst);
+            self.0.note_lowest(&waiters);
             ready
         };
         // Outside the lock: a woken task may wait again at once.
@@ -155,11 +171,12 @@ impl Future for Reached {
             waiters.next_id
         });
         waiters.by_target.insert((this.target, id), context.waker().clone());
-        shared.contended.store(true, Ordering::SeqCst);
-        // An advance between the first look and `contended` would have woken nobody: look again.
+        shared.note_lowest(&waiters);
+        // An advance between the first look and the note would have woken nobody: look again.
         let reached = shared.position.load(Ordering::SeqCst) >= this.target;
         if reached || shared.closed.load(Ordering::SeqCst) {
             waiters.by_target.remove(&(this.target, id));
+            shared.note_lowest(&waiters);
             return Poll::Ready(if reached { Ok(()) } else { Err(Closed) });
         }
         Poll::Pending
@@ -169,7 +186,11 @@ impl Future for Reached {
 impl Drop for Reached {
     fn drop(&mut self) {
         if let Some(id) = self.id {
-            self.mark.0.waiters.lock().by_target.remove(&(self.target, id));
+            let shared = &self.mark.0;
+            let mut waiters = shared.waiters.lock();
+            if waiters.by_target.remove(&(self.target, id)).is_some() {
+                shared.note_lowest(&waiters);
+            }
         }
     }
 }

@@ -77,17 +77,16 @@ impl ConsumerOffsets {
         let snapshot: OffsetsFile = read_json(&*disk, &file)?.unwrap_or_default();
         let journal = store.queue_or_create(JOURNAL_TOPIC, 0).map_err(io::Error::other)?;
         let mut table = snapshot.offset_table;
-        replay(&store, &journal, snapshot.gantry_journal_offset, &mut table)?;
-        let state = State { table, version: snapshot.data_version, ..State::default() };
-        Ok(ConsumerOffsets {
-            state: Mutex::new(state),
-            journalling: Mutex::new(()),
-            store,
-            journal,
-            disk,
-            file,
-            options,
-        })
+        let end = journal.end().get();
+        replay(&store, &journal, snapshot.gantry_journal_offset.min(end), &mut table)?;
+        // Under asynchronous flush a power loss can take journal records back that the snapshot counts as contained. Then the
+        // snapshot is written anew, or later records at those places would be passed over by the next start.
+        let since_snapshot = snapshot.gantry_journal_offset > end;
+        let state = State { table, version: snapshot.data_version, since_snapshot, ..State::default() };
+        let state = Mutex::new(state);
+        let offsets = ConsumerOffsets { state, journalling: Mutex::new(()), store, journal, disk, file, options };
+        offsets.snapshot()?;
+        Ok(offsets)
     }
 
     pub(crate) fn get(&self, topic: &str, group: &str, queue_id: u32) -> Option<QueueOffset> {

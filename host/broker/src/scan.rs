@@ -7,7 +7,7 @@ use gantry_filter::{Selector, Verdict};
 use gantry_model::{message::MessageView, offset::QueueOffset, properties};
 use gantry_plugin::OnError;
 use gantry_protocol::record::{self, RecordView};
-use gantry_store::{QueueEntry, ReadError, Store, Wait};
+use gantry_store::{QueueEntry, Read, ReadError, Store, Wait};
 
 use crate::{options::BrokerOptions, pull::Source};
 
@@ -76,7 +76,7 @@ pub(crate) fn scan(
     while scanned < options.pull_scan_max {
         entries.clear();
         let want = ENTRIES_PER_READ.min(options.pull_scan_max - scanned);
-        if !gantry_store_read(source.queue.entries(scan.next, want, wait, &mut entries))? {
+        if !is_done(source.queue.entries(scan.next, want, wait, &mut entries))? {
             // What was found so far is worth an answer; the rest comes with the next pull.
             return if scan.messages > 0 { Ok(Scan { stop: Stop::Limit, ..scan }) } else { Err(ScanError::WouldBlock) };
         }
@@ -95,11 +95,8 @@ pub(crate) fn scan(
 }
 
 /// `false` when the read would have waited.
-fn gantry_store_read(read: Result<gantry_store::Read, ReadError>) -> Result<bool, ReadError> {
-    Ok(match read? {
-        gantry_store::Read::Done => true,
-        gantry_store::Read::WouldBlock => false,
-    })
+fn is_done(read: Result<Read, ReadError>) -> Result<bool, ReadError> {
+    read.map(|read| matches!(read, Read::Done))
 }
 
 struct Look<'a> {
@@ -229,25 +226,10 @@ impl Look<'_> {
         complete
     }
 
-    /// Appends the picked records to `out`, neighbours in the log in one read. `false` when a read would have waited.
+    /// Appends the picked records to `out`. `false` when a read would have waited.
     fn read_picked(&self, out: &mut Vec<u8>) -> Result<bool, ReadError> {
-        let mut run = 0;
-        while run < self.picked.len() {
-            let first = self.picked[run].1;
-            let mut len = first.size as usize;
-            let mut end = run + 1;
-            while end < self.picked.len()
-                && self.picked[end].1.physical_offset == first.physical_offset.plus(len as u64)
-            {
-                len += self.picked[end].1.size as usize;
-                end += 1;
-            }
-            if !gantry_store_read(self.store.read(first.physical_offset, len, self.wait, out))? {
-                return Ok(false);
-            }
-            run = end;
-        }
-        Ok(true)
+        let entries: Vec<QueueEntry> = self.picked.iter().map(|(_, entry)| *entry).collect();
+        is_done(self.store.read_records(&entries, self.wait, out))
     }
 }
 

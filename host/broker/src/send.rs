@@ -405,7 +405,8 @@ impl Stored<'_> {
 /// The code and sentence for a failed append. Nothing of it is stored.
 pub(crate) fn append_refusal(error: &AppendError) -> Refusal {
     let code = match error {
-        AppendError::TooLarge { .. } => response::MESSAGE_ILLEGAL,
+        AppendError::TooLarge { .. } | AppendError::Unencodable(_) => response::MESSAGE_ILLEGAL,
+        AppendError::QueueGone { .. } => response::TOPIC_NOT_EXIST,
         _ => response::SERVICE_NOT_AVAILABLE,
     };
     Refusal::new(code, error.to_string())

@@ -12,6 +12,9 @@ use crate::{dispatch::DispatchError, inner::Inner, options::Flush};
 
 /// How long a thread waits for its watermark before it looks around; nothing depends on it.
 const IDLE: Duration = Duration::from_secs(3600);
+/// Under load the dispatcher lets appends gather for this long, so that one look at the log and one write a queue serve many
+/// of them; a message that comes alone is dispatched at once.
+const GATHER: Duration = Duration::from_micros(500);
 /// Consume queues without space are tried again this often.
 const FULL_RETRY: Duration = Duration::from_millis(200);
 
@@ -42,6 +45,7 @@ fn flush(inner: &Inner) {
 
 fn dispatch(inner: &Inner) {
     let mut full_since: Option<Instant> = None;
+    let mut last_news = Instant::now();
     loop {
         match inner.dispatch() {
             Ok(true) => {
@@ -55,6 +59,10 @@ fn dispatch(inner: &Inner) {
                 if inner.marks.visible.wait_blocking(next, IDLE).is_err() {
                     return;
                 }
+                if last_news.elapsed() < 2 * GATHER {
+                    std::thread::sleep(GATHER);
+                }
+                last_news = Instant::now();
             }
             Err(error @ DispatchError::Full(_)) => {
                 if full_since.is_none() {
