@@ -92,7 +92,8 @@ impl Replies {
 
     /// Releases the send buffer when it is empty.
     pub(crate) fn rest(&mut self) {
-        if self.unsent.is_empty() && self.unsent.capacity() > 0 {
+        if self.unsent.is_empty() {
+            // Whatever it says of its capacity: a buffer that was sent to its end shows none and holds all.
             buffers::give_back(std::mem::take(&mut self.unsent));
         }
     }

@@ -63,9 +63,8 @@ impl Inbound {
     /// Holds no more memory than needed while the connection waits.
     pub(crate) fn rest(&mut self) {
         if self.buffer.is_empty() {
-            if self.buffer.capacity() > 0 {
-                buffers::give_back(std::mem::take(&mut self.buffer));
-            }
+            // Whatever it says of its capacity: a buffer that was consumed to its end shows none and holds all.
+            buffers::give_back(std::mem::take(&mut self.buffer));
         } else if self.buffer.len() <= SMALL_REST_BYTES && self.buffer.capacity() > 2 * SMALL_REST_BYTES {
             let small = BytesMut::from(&self.buffer[..]);
             buffers::give_back(std::mem::replace(&mut self.buffer, small));
