@@ -1,7 +1,7 @@
 //! The name server: which brokers serve a topic, learned from their registrations, told to clients.
 //!
 //! It keeps nothing on disk: brokers register anew every 30 s, with every name server, and a name server that starts empty is
-//! complete after one such round. [`Table`] is the state and its rules, without I/O; [`NameServer`] answers requests from it;
+//! complete after one such round. `table` is the state and its rules, without I/O; [`NameServer`] answers requests from it;
 //! [`http`] serves the address endpoint that clients without a configured address ask.
 
 pub mod http;
@@ -10,5 +10,4 @@ mod service;
 mod table;
 
 pub use options::NameServerOptions;
-pub use service::NameServer;
-pub use table::{Broker, Refused, Table};
+pub use service::{NameServer, Session};

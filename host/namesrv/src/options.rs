@@ -17,6 +17,8 @@ pub struct NameServerOptions {
     pub addresses_per_broker_max: usize,
     /// Most topics over all brokers; a registration beyond it is refused.
     pub topics_max: usize,
+    /// Most pairs of topic and broker group; a registration beyond it is refused.
+    pub queue_entries_max: usize,
     /// Whose requests may change topics (216, 217).
     pub admin: AccessList,
     /// Time.
@@ -31,6 +33,7 @@ impl Default for NameServerOptions {
             brokers_max: 1_000,
             addresses_per_broker_max: 16,
             topics_max: 200_000,
+            queue_entries_max: 1_000_000,
             admin: AccessList::default(),
             clock: Clock::system(),
         }

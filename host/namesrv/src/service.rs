@@ -1,41 +1,67 @@
-//! Requests to a name server, answered from the table under one short lock.
+//! Requests to a name server. Questions are answered under a shared lock, which only a change of the table excludes; a
+//! registration is checked while questions go on.
 
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use gantry_model::{name, version::DataVersion};
+use gantry_model::{name, route::TopicRoute, version::DataVersion};
 use gantry_protocol::{
     body::{self, register::RegisterBrokerBody},
     code::{request::*, response},
-    frame::{Frame, FrameWriter},
-    header::Head,
+    frame::{FRAME_BYTES_MAX, Frame, FrameWriter},
+    header::{Head, Header},
     request::{
         RequestError,
-        name_server::{BrokerFields, ClusterField, RegisterBroker, TopicField},
+        name_server::{BrokerFields, ClusterField, DeleteTopic, RegisterBroker, TopicField},
     },
 };
 use gantry_remoting::{Peer, Replies, Service};
-use parking_lot::Mutex;
+use parking_lot::{RwLock, RwLockUpgradableReadGuard};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Broker, NameServerOptions, Refused, Table};
+use crate::{
+    NameServerOptions,
+    table::{Refused, Registration, Table},
+};
+
+/// Longest body of an answer: clients take frames of 16 MiB with their head.
+const BODY_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
+/// Longest piece of a topic's name that a refusal repeats, in bytes of ASCII.
+const SHOWN_MAX: usize = 255;
 
 /// One name server; clones share the table.
 #[derive(Clone)]
 pub struct NameServer {
     options: Arc<NameServerOptions>,
-    table: Arc<Mutex<Table>>,
+    table: Arc<RwLock<Table>>,
+}
+
+/// One connection's state.
+pub struct Session {
+    peer: Peer,
+    /// Whether a broker registered over it, which then ends with it.
+    registered: bool,
 }
 
 /// What a request is answered with.
+#[derive(Debug)]
 enum Answer {
     Ok,
     Body(Vec<u8>),
-    Changed { changed: bool, version: Option<DataVersion> },
+    /// To a registration: where a replica finds its master.
+    Registered {
+        master: Option<(String, String)>,
+    },
+    /// To QUERY_DATA_VERSION.
+    Version {
+        changed: bool,
+        known: Option<DataVersion>,
+    },
 }
 
 /// A refusal: code and sentence.
+#[derive(Debug)]
 struct No(i32, String);
 
 impl From<RequestError> for No {
@@ -59,96 +85,116 @@ impl NameServer {
     /// Drops silent brokers until cancelled.
     pub async fn expire(self, cancel: CancellationToken) {
         let mut ticks = tokio::time::interval(self.options.scan_every);
-        loop {
-            tokio::select! {
-                () = cancel.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
-            let gone = self.table.lock().expire(self.options.clock.now_ms());
-            for address in gone {
+        while cancel.run_until_cancelled(ticks.tick()).await.is_some() {
+            for address in self.table.write().expire(self.options.clock.now_ms()) {
                 tracing::warn!(broker = %address, "dropped: no word from it in its time");
             }
         }
     }
 
-    fn answer(&self, peer: &Peer, frame: &Frame<'_>) -> Result<Answer, No> {
+    fn answer(&self, session: &mut Session, frame: &Frame<'_>) -> Result<Answer, No> {
         let header = &frame.header;
         match header.code {
-            REGISTER_BROKER => self.register(peer, &RegisterBroker::parse(header)?, frame.body),
+            GET_ROUTEINFO_BY_TOPIC => self.route(&TopicField::parse(header)?.topic),
+            GET_BROKER_CLUSTER_INFO => json(&self.table.read().cluster_info()),
+            GET_ALL_TOPIC_LIST_FROM_NAMESERVER => json(&self.table.read().topics()),
+            GET_SYSTEM_TOPIC_LIST_FROM_NS => json(&self.table.read().system_topics()),
+            GET_TOPICS_BY_CLUSTER => json(&self.table.read().topics_of_cluster(&ClusterField::parse(header)?.cluster)),
+            REGISTER_BROKER => self.register(session, &RegisterBroker::parse(header)?, frame.body),
             UNREGISTER_BROKER => {
                 let broker = BrokerFields::parse(header)?;
-                self.table.lock().unregister(&broker.name, &broker.address);
+                self.table.write().unregister(&broker.name, &broker.address);
+                tracing::info!(broker = %broker.address, group = %broker.name, "unregistered");
                 Ok(Answer::Ok)
             }
             QUERY_DATA_VERSION => {
-                let broker = BrokerFields::parse(header)?;
-                let told: DataVersion = body::parse(frame.body).unwrap_or_default();
-                let known = self.table.lock().heartbeat(&broker.name, &broker.address, self.options.clock.now_ms());
-                Ok(Answer::Changed { changed: known.as_ref() != Some(&told), version: known })
+                // Without a readable version the broker is asked to register, which tells everything anew.
+                let told: Option<DataVersion> = body::parse(frame.body).ok();
+                let known = self.heartbeat(header)?;
+                Ok(Answer::Version { changed: known.is_none() || known != told, known })
             }
-            BROKER_HEARTBEAT => {
-                let broker = BrokerFields::parse(header)?;
-                self.table.lock().heartbeat(&broker.name, &broker.address, self.options.clock.now_ms());
-                Ok(Answer::Ok)
-            }
-            GET_ROUTEINFO_BY_TOPIC => {
-                let topic = TopicField::parse(header)?.topic;
-                let route = self.table.lock().route(&topic);
-                let remark = || {
-                    No(response::TOPIC_NOT_EXIST, format!("No topic route info in name server for the topic: {topic}"))
-                };
-                json(&route.ok_or_else(remark)?)
-            }
-            GET_BROKER_CLUSTER_INFO => json(&self.table.lock().cluster_info()),
-            GET_ALL_TOPIC_LIST_FROM_NAMESERVER => json(&self.table.lock().topics()),
-            GET_SYSTEM_TOPIC_LIST_FROM_NS => json(&self.table.lock().system_topics()),
-            GET_TOPICS_BY_CLUSTER => json(&self.table.lock().topics_of_cluster(&ClusterField::parse(header)?.cluster)),
+            BROKER_HEARTBEAT => self.heartbeat(header).map(|_| Answer::Ok),
             DELETE_TOPIC_IN_NAMESRV => {
-                self.check_admin(peer)?;
-                self.table.lock().delete_topic(&TopicField::parse(header)?.topic);
+                self.check_admin(&session.peer)?;
+                let request = DeleteTopic::parse(header)?;
+                self.table.write().delete_topic(&request.topic, request.cluster.as_deref());
                 Ok(Answer::Ok)
             }
             REGISTER_TOPIC_IN_NAMESRV => {
-                self.check_admin(peer)?;
+                self.check_admin(&session.peer)?;
                 self.register_topic(&TopicField::parse(header)?.topic, frame.body)
             }
             unknown => Err(No(response::REQUEST_CODE_NOT_SUPPORTED, format!(" request type {unknown} not supported"))),
         }
     }
 
-    fn register(&self, peer: &Peer, request: &RegisterBroker, bytes: &[u8]) -> Result<Answer, No> {
+    fn route(&self, topic: &str) -> Result<Answer, No> {
+        // The guard goes before the JSON is written.
+        let route = self.table.read().route(topic);
+        match route {
+            Some(route) => json(&route),
+            None => {
+                let topic: String = topic.chars().take(SHOWN_MAX).collect();
+                let remark = format!("No topic route info in name server for the topic: {topic}");
+                Err(No(response::TOPIC_NOT_EXIST, remark))
+            }
+        }
+    }
+
+    fn heartbeat(&self, header: &Header<'_>) -> Result<Option<DataVersion>, No> {
+        let broker = BrokerFields::parse(header)?;
+        Ok(self.table.write().heartbeat(&broker.name, &broker.address, self.options.clock.now_ms()))
+    }
+
+    fn register(&self, session: &mut Session, request: &RegisterBroker, bytes: &[u8]) -> Result<Answer, No> {
+        let no = |sentence: String| No(response::SYSTEM_ERROR, sentence);
         if request.compressed {
-            let remark = "compressed registrations are not built yet; set compressedRegister=false on the broker";
-            return Err(No(response::SYSTEM_ERROR, remark.to_owned()));
+            let advice = "compressed registrations are not taken; set compressedRegister=false on the broker";
+            return Err(no(advice.to_owned()));
         }
         let found = crc32fast::hash(bytes) & 0x7FFF_FFFF;
         if request.body_crc != 0 && request.body_crc != found {
-            return Err(No(
-                response::SYSTEM_ERROR,
-                format!("the body's CRC is {found}, the header says {}", request.body_crc),
-            ));
+            return Err(no(format!("the body's CRC is {found}, the header says {}", request.body_crc)));
         }
-        let malformed = |error| No(response::SYSTEM_ERROR, format!("the registration is malformed: {error}"));
+        let malformed = |error| no(format!("the registration is malformed: {error}"));
         let told = RegisterBrokerBody::parse(bytes).map_err(malformed)?.topic_config_serialize_wrapper;
-        let fields = request.broker.clone();
-        let broker = Broker { cluster: fields.cluster, name: fields.name, address: fields.address, id: fields.id };
-        let (version, topics) = (told.data_version, &told.topic_config_table);
-        self.table.lock().register(&self.options, &broker, request.heartbeat_timeout_ms, peer.id(), version, topics)?;
-        Ok(Answer::Ok)
+        let broker = &request.broker;
+        let registration = Registration {
+            cluster: &broker.cluster,
+            group: &broker.name,
+            id: broker.id,
+            address: &broker.address,
+            ha_address: &request.ha_address,
+            expiry_ms: request.heartbeat_timeout_ms,
+            connection: session.peer.id(),
+            version: &told.data_version,
+            topics: &told.topic_config_table,
+        };
+        let table = self.table.upgradable_read();
+        let changes = table.check(&self.options, &registration)?;
+        let mut table = RwLockUpgradableReadGuard::upgrade(table);
+        let outcome = table.register(&self.options, &registration, changes);
+        drop(table);
+
+        session.registered = true;
+        let (group, address, id) = (&broker.name, &broker.address, broker.id);
+        if let Some(replaced) = outcome.replaced {
+            tracing::warn!(%group, id, %address, %replaced, "a broker took another one's place; two with one name and id take turns");
+        } else if outcome.new {
+            tracing::info!(%group, id, %address, cluster = %broker.cluster, "a broker registered");
+        }
+        Ok(Answer::Registered { master: outcome.master })
     }
 
     fn register_topic(&self, topic: &str, bytes: &[u8]) -> Result<Answer, No> {
         let illegal = |error: &dyn std::fmt::Display| No(response::SYSTEM_ERROR, error.to_string());
         name::check_topic(topic).map_err(|error| illegal(&error))?;
-        let route: gantry_model::route::TopicRoute = body::parse(bytes).map_err(|error| illegal(&error))?;
-        let mut table = self.table.lock();
-        if table.route(topic).is_none() && table.topics().topic_list.len() >= self.options.topics_max {
-            return Err(No(response::SYSTEM_ERROR, "the limit of topics (topics_max) is reached".to_owned()));
-        }
-        for queues in route.queue_datas {
-            let mut config = gantry_model::topic::TopicConfig::new(topic, queues.read_queue_nums, queues.perm);
-            config.write_queue_nums = queues.write_queue_nums;
-            table.put_queues(&queues.broker_name, &config);
+        let route: TopicRoute = body::parse(bytes).map_err(|error| illegal(&error))?;
+        let mut table = self.table.write();
+        for queues in &route.queue_datas {
+            // One by one, so that each is checked against the limits with what the former added.
+            let changes = table.check_topic(&self.options, topic, queues)?;
+            table.put(&queues.broker_name, changes);
         }
         Ok(Answer::Ok)
     }
@@ -165,44 +211,68 @@ impl NameServer {
 }
 
 impl Service for NameServer {
-    type Session = Peer;
+    type Session = Session;
 
-    fn open(&self, peer: &Peer) -> Peer {
-        peer.clone()
+    fn open(&self, peer: &Peer) -> Session {
+        Session { peer: peer.clone(), registered: false }
     }
 
-    fn serve(&self, peer: &mut Peer, requests: &[Frame<'_>], replies: &mut Replies) {
+    fn serve(&self, session: &mut Session, requests: &[Frame<'_>], replies: &mut Replies) {
         for frame in requests {
-            let answer = self.answer(peer, frame);
+            let answer = self.answer(session, frame);
             if !frame.header.is_oneway() {
-                encode(frame, answer, replies.now());
+                encode(&frame.header, answer, replies.now());
             }
         }
     }
 
-    fn close(&self, peer: Peer) {
-        for address in self.table.lock().disconnected(peer.id()) {
-            tracing::warn!(broker = %address, "dropped: its connection ended");
+    fn close(&self, session: Session) {
+        if session.registered {
+            for address in self.table.write().disconnected(session.peer.id()) {
+                tracing::warn!(broker = %address, "dropped: its connection ended");
+            }
         }
     }
 }
 
 fn json(value: &impl Serialize) -> Result<Answer, No> {
-    serde_json::to_vec(value).map(Answer::Body).map_err(|error| No(response::SYSTEM_ERROR, error.to_string()))
-}
-
-fn encode(frame: &Frame<'_>, answer: Result<Answer, No>, out: &mut BytesMut) {
-    let (codec, opaque) = (frame.header.codec, frame.header.opaque);
-    let success = Head::response(response::SUCCESS, opaque, None);
-    match answer {
-        Ok(Answer::Ok) => FrameWriter::new(out, codec, &success).finish(b""),
-        Ok(Answer::Body(body)) => FrameWriter::new(out, codec, &success).finish(&body),
-        Ok(Answer::Changed { changed, version }) => {
-            let body = version.and_then(|version| serde_json::to_vec(&version).ok()).unwrap_or_default();
-            let mut writer = FrameWriter::new(out, codec, &success);
-            writer.ext("changed", changed);
-            writer.finish(&body);
+    match serde_json::to_vec(value) {
+        Ok(body) if body.len() <= BODY_BYTES_MAX => Ok(Answer::Body(body)),
+        Ok(body) => {
+            let advice = "ask for one cluster or one topic";
+            Err(No(
+                response::SYSTEM_ERROR,
+                format!("the answer has {} bytes, a frame takes {BODY_BYTES_MAX}; {advice}", body.len()),
+            ))
         }
-        Err(No(code, remark)) => FrameWriter::new(out, codec, &Head::response(code, opaque, Some(&remark))).finish(b""),
+        Err(error) => Err(No(response::SYSTEM_ERROR, error.to_string())),
     }
 }
+
+fn encode(request: &Header<'_>, answer: Result<Answer, No>, out: &mut BytesMut) {
+    let (code, remark) = match &answer {
+        Ok(_) => (response::SUCCESS, None),
+        Err(No(code, remark)) => (*code, Some(remark.as_str())),
+    };
+    let head = Head::response(code, request.opaque, remark);
+    let mut writer = FrameWriter::new(out, request.codec, &head);
+    let mut body = Vec::new();
+    match &answer {
+        Ok(Answer::Registered { master: Some((address, ha_address)) }) => {
+            writer.ext("haServerAddr", ha_address).ext("masterAddr", address);
+        }
+        Ok(Answer::Version { changed, known }) => {
+            writer.ext("changed", *changed);
+            body = known.as_ref().and_then(|version| serde_json::to_vec(version).ok()).unwrap_or_default();
+        }
+        Ok(Answer::Ok | Answer::Body(_) | Answer::Registered { master: None }) | Err(_) => {}
+    }
+    match &answer {
+        Ok(Answer::Body(body)) => writer.finish(body),
+        _ => writer.finish(&body),
+    }
+}
+
+#[cfg(test)]
+#[path = "service_tests.rs"]
+mod tests;

@@ -1,4 +1,4 @@
-//! Requests to a name server: registration (103, 104, 322, 904) and questions (105, 106, 206, 217, 224).
+//! Requests to a name server: registration (103, 104, 322, 904) and the rest (105, 216, 217, 224).
 
 use super::{RequestError, int_opt, text};
 use crate::header::Header;
@@ -56,7 +56,7 @@ impl RegisterBroker {
     }
 }
 
-/// A topic by name: GET_ROUTEINFO_BY_TOPIC (105), REGISTER_TOPIC_IN_NAMESRV (217), DELETE_TOPIC_IN_NAMESRV (216).
+/// A topic by name: GET_ROUTEINFO_BY_TOPIC (105), REGISTER_TOPIC_IN_NAMESRV (217).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicField {
     /// The topic.
@@ -67,6 +67,23 @@ impl TopicField {
     /// Reads the field.
     pub fn parse(header: &Header<'_>) -> Result<Self, RequestError> {
         Ok(TopicField { topic: text(header, "topic")?.into_owned() })
+    }
+}
+
+/// DELETE_TOPIC_IN_NAMESRV (216).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteTopic {
+    /// The topic.
+    pub topic: String,
+    /// The cluster to take it from; everywhere when absent.
+    pub cluster: Option<String>,
+}
+
+impl DeleteTopic {
+    /// Reads the fields.
+    pub fn parse(header: &Header<'_>) -> Result<Self, RequestError> {
+        let cluster = header.ext.get("clusterName").filter(|name| !name.is_empty());
+        Ok(DeleteTopic { topic: text(header, "topic")?.into_owned(), cluster: cluster.map(|name| name.into_owned()) })
     }
 }
 
