@@ -14,7 +14,7 @@ use gantry_model::{
     subscription::{Subscription, TYPE_TAG},
     sys_flag,
 };
-use gantry_plugin::Binding;
+use gantry_plugin::{Binding, OnError};
 use gantry_protocol::{
     body::heartbeat::MessageModel,
     code::{request, response},
@@ -37,7 +37,8 @@ const HOLD_RETRY: Duration = Duration::from_millis(500);
 pub(crate) struct Source {
     pub(crate) queue: Arc<Queue>,
     pub(crate) subscription: Arc<Subscription>,
-    pub(crate) binding: Option<Arc<Binding>>,
+    /// Topic and group whose bound filter decides; `None` where none may (retry topics).
+    pub(crate) filtered: Option<(String, String)>,
     pub(crate) messages_max: usize,
 }
 
@@ -81,10 +82,17 @@ async fn read_or_wait(broker: &Arc<Broker>, source: &Arc<Source>, request: &Pull
     let patience = Duration::from_millis((request.suspend_timeout_ms.max(0) as u64).min(broker.options.suspend_max_ms));
     let deadline = Instant::now() + if may_wait { patience } else { Duration::ZERO };
     let mut parked = None;
+    let mut judged_by = None;
     loop {
         // Taken before the look, so that a swap or an arrival during it is not missed.
         let generation = broker.plugins.generation().get();
         let scan = scan(broker, source, from).await?;
+        if from > begun && scan.filter != judged_by {
+            // One version judges one answer: what this look found is left to the next pull.
+            let skipped = Scan { filter: judged_by, ..Scan::nothing(from) };
+            return Ok(Answer { code: response::PULL_RETRY_IMMEDIATELY, remark: "NO_MATCHED_MESSAGE", scan: skipped });
+        }
+        judged_by.clone_from(&scan.filter);
         from = scan.next;
         if scan.messages > 0 {
             return Ok(Answer { code: response::SUCCESS, remark: "FOUND", scan });
@@ -121,10 +129,12 @@ async fn read_or_wait(broker: &Arc<Broker>, source: &Arc<Source>, request: &Pull
 
 /// Looks once; on the worker when everything is in memory and the filter is quick, else on a bounded pool.
 async fn scan(broker: &Arc<Broker>, source: &Arc<Source>, from: QueueOffset) -> Result<Scan, Refusal> {
-    let selector = Selector::new(source.subscription.clone(), source.binding.clone());
+    // Looked up for every look: a filter bound or unbound while the pull waits counts from then on.
+    let bound = source.filtered.as_ref().and_then(|(topic, group)| broker.plugins.binding(topic, group));
+    let selector = Selector::new(source.subscription.clone(), bound.clone());
     let failed = |error: ScanError| Refusal::new(response::SYSTEM_ERROR, error.to_string());
     if !selector.wants_blocking() {
-        match crate::scan::scan(&broker.store, &broker.options, source, selector, from, Wait::Never) {
+        match crate::scan::scan(&broker.store, &broker.options, source, on_error(&bound), selector, from, Wait::Never) {
             Err(ScanError::WouldBlock) => {}
             done => return done.map_err(failed),
         }
@@ -133,13 +143,18 @@ async fn scan(broker: &Arc<Broker>, source: &Arc<Source>, from: QueueOffset) -> 
     let _permit = broker.blocking_pulls.acquire().await.ok();
     let (broker, source) = (broker.clone(), source.clone());
     let blocking = move || {
-        let selector = Selector::new(source.subscription.clone(), source.binding.clone());
-        crate::scan::scan(&broker.store, &broker.options, &source, selector, from, Wait::Allowed)
+        let on_error = on_error(&bound);
+        let selector = Selector::new(source.subscription.clone(), bound);
+        crate::scan::scan(&broker.store, &broker.options, &source, on_error, selector, from, Wait::Allowed)
     };
     match tokio::task::spawn_blocking(blocking).await {
         Ok(done) => done.map_err(failed),
         Err(stopped) => Err(Refusal::new(response::SYSTEM_ERROR, stopped.to_string())),
     }
+}
+
+fn on_error(bound: &Option<Arc<Binding>>) -> OnError {
+    bound.as_ref().map_or(OnError::Hold, |binding| binding.on_error())
 }
 
 impl Broker {
@@ -168,9 +183,9 @@ impl Broker {
         let subscription = self.pull_subscription(code, pull, group.consume_broadcast_enable)?;
         // Retried messages were judged when they were first delivered.
         let exempt = pull.topic.starts_with(RETRY_PREFIX);
-        let binding = if exempt { None } else { self.plugins.binding(&pull.topic, &pull.group) };
+        let filtered = (!exempt).then(|| (pull.topic.clone(), pull.group.clone()));
         let messages_max = usize::try_from(pull.max_messages).unwrap_or(0).clamp(1, self.options.pull_messages_max);
-        Ok(Source { queue: queue.clone(), subscription, binding, messages_max })
+        Ok(Source { queue: queue.clone(), subscription, filtered, messages_max })
     }
 
     fn pull_subscription(
