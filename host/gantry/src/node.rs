@@ -58,6 +58,8 @@ impl Node {
     pub(crate) async fn start(config: Config, plan: Plan) -> Result<Node> {
         let started = Instant::now();
         let data = DataDir::take(&plan.data)?;
+        // Made now, because it may fail; served once there is something to tell.
+        let socket = ControlSocket::bind(&plan.data)?;
         let limits = config.limits();
         // Listeners first: a port that is taken is known before a long recovery, and clients that connect meanwhile wait.
         let name_server = match &plan.name_server {
@@ -96,7 +98,6 @@ impl Node {
             live: live.clone(),
             stop_asked: stop_asked.clone(),
         };
-        let socket = ControlSocket::bind(&plan.data)?;
         tasks.spawn(socket.serve(Arc::new(control), cancel.clone()));
         tasks.spawn(watch::follow(live.clone(), cancel.clone()));
         Ok(Node { ready, name_server, brokers, plugins, live, cancel, tasks, stop_asked, _data: data })

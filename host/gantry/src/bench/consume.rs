@@ -89,8 +89,10 @@ pub(crate) fn consume(
     threads: usize,
     run: &Arc<Run>,
 ) -> Result<Consumed> {
-    // A client has one connection to each broker.
+    // A client has one connection to each broker, which lives on the thread that used it first: queues that share a
+    // client must share its thread, and they do when the threads divide the clients.
     let clients: Vec<Client> = (0..connections.max(1)).map(|_| Client::new(Vec::new(), Options::default())).collect();
+    let threads = if clients.len().is_multiple_of(threads) { threads } else { 1 };
     let readers = lots.iter().enumerate().map(|(index, lot)| {
         let client = clients[index % clients.len()].clone();
         read(client, group.to_owned(), lot.clone(), run.clone())

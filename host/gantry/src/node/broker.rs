@@ -93,12 +93,16 @@ impl RunningBroker {
 
     /// Unregisters, answers what is in flight, saves the tables, flushes the log.
     pub(crate) async fn stop(self) -> Result<()> {
+        let (cancel, tasks) = self.own;
+        cancel.cancel();
+        tasks.close();
         // Out of the routes first, so that clients go elsewhere while the rest is answered.
-        for (cancel, tasks) in [self.own, self.serving] {
-            cancel.cancel();
-            tasks.close();
-            tasks.wait().await;
-        }
+        tasks.wait().await;
+        let (cancel, tasks) = self.serving;
+        self.observed.broker.release_held_pulls();
+        cancel.cancel();
+        tasks.close();
+        tasks.wait().await;
         let Observed { broker, store, .. } = self.observed;
         tokio::task::spawn_blocking(move || {
             let saved = broker.save().context("consumer offsets and delays could not be saved");

@@ -134,3 +134,42 @@ fn sigint_drains_too_and_the_http_endpoint_names_the_name_server() {
     node.signal(Signal::INT);
     assert_eq!(node.wait().code(), Some(0));
 }
+
+#[test]
+fn held_pulls_do_not_hold_up_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    // Longer than the test may take: only an answered pull lets the drain end in time.
+    let config = folder.path().join("cluster.toml");
+    std::fs::write(&config, "[limits]\ndrain_timeout_s = 600\n").unwrap();
+    let node = Node::start(folder.path(), &["--config", config.to_str().unwrap()]);
+    let namesrv = node.address("name_server");
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let client = gantry_client::Client::new(vec![namesrv], gantry_client::Options::default());
+        let message = gantry_client::Message::new("held", "x");
+        let sent = client.producer("p").send(&message).await.unwrap();
+        let subscription = gantry_model::subscription::Subscription::from_tags("held", "*");
+        let queue = sent.queue;
+        let pull = |suspend| gantry_client::Pull {
+            group: "g",
+            queue: &queue,
+            offset: sent.queue_offset.plus(1),
+            messages_max: 1,
+            suspend,
+            subscription: &subscription,
+            commit: None,
+        };
+        // The group exists and the queue has its message once a pull that does not wait finds the end.
+        while client.pull(&pull(Duration::ZERO)).await.unwrap().max_offset < sent.queue_offset.plus(1) {}
+        let patient = pull(Duration::from_secs(300));
+        let held = client.pull(&patient);
+        let terminated = async {
+            // Polled after the pull was written to the socket.
+            tokio::task::yield_now().await;
+            tokio::task::spawn_blocking(move || node.terminate()).await.unwrap()
+        };
+        let (answer, code) = tokio::join!(held, terminated);
+        assert_eq!(code, Some(0));
+        // A pull that reached the node is answered; one that came too late finds the connection closed.
+        assert!(answer.is_err() || answer.is_ok_and(|answer| answer.body.is_empty()));
+    });
+}
