@@ -174,8 +174,9 @@ impl Active {
         loop {
             let now_ns = run.now_ns();
             let exhausted = self.producer.frames.is_some_and(|frames| self.flight.next >= frames);
+            let mut next_due_ns = None;
             if !exhausted && !run.ended(now_ns) {
-                self.refill(now_ns);
+                next_due_ns = self.refill(now_ns);
             } else {
                 let stopped_at = *stopped_at.get_or_insert(now_ns);
                 let late = now_ns - stopped_at > ANSWERS_WITHIN.as_nanos() as u64;
@@ -183,22 +184,26 @@ impl Active {
                     break;
                 }
             }
-            self.exchange(now_ns).await?;
+            self.exchange(next_due_ns.map(|due_ns| Duration::from_nanos(due_ns - now_ns))).await?;
             self.take_answers()?;
         }
         self.done.unanswered = (self.flight.count * self.producer.shape.batch) as u64;
         Ok(self.done)
     }
 
-    /// Appends every frame that is due and has room in the window.
-    fn refill(&mut self, now_ns: u64) {
+    /// Appends every frame that is due and has room in the window. Returns when the next one is due, if time is all that it
+    /// waits for.
+    fn refill(&mut self, now_ns: u64) -> Option<u64> {
         let Producer { pace, window, frames, run, id, .. } = &self.producer;
         let born = template::born_digits(run.unix_ns(now_ns) / 1_000_000);
         let batch = self.producer.shape.batch as u64;
         while self.flight.count < *window && frames.is_none_or(|frames| self.flight.next < frames) {
             let number = self.flight.next;
             let since_ns = if pace.is_open_loop() { pace.due_ns(number) } else { now_ns };
-            if since_ns > now_ns || *self.flight.slot(number) != 0 {
+            if since_ns > now_ns {
+                return Some(since_ns);
+            }
+            if *self.flight.slot(number) != 0 {
                 break;
             }
             let queue = (number + u64::from(*id)) % self.templates.len() as u64;
@@ -212,23 +217,22 @@ impl Active {
             self.flight.count += 1;
             self.done.sent += batch;
         }
+        None
     }
 
-    /// Moves bytes until some came in, the next frame is due, or it is time to look around.
-    async fn exchange(&mut self, now_ns: u64) -> Result<()> {
-        let Producer { pace, window, .. } = &self.producer;
-        if pace.is_open_loop() && self.flight.count < *window {
-            let wait = Duration::from_nanos(pace.due_ns(self.flight.next).saturating_sub(now_ns)).min(LOOK_EVERY);
-            tokio::select! {
-                moved = self.link.exchange() => moved?,
-                slept = self.timer.sleep(wait) => slept?,
-            }
-            return Ok(());
+    /// Moves bytes until some came in, `until_due` has passed, or it is time to look around.
+    async fn exchange(&mut self, until_due: Option<Duration>) -> Result<()> {
+        let Some(wait) = until_due else {
+            return match timeout(LOOK_EVERY, self.link.exchange()).await {
+                Ok(moved) => Ok(moved?),
+                Err(_elapsed) => Ok(()),
+            };
+        };
+        tokio::select! {
+            moved = self.link.exchange() => moved?,
+            slept = self.timer.sleep(wait.min(LOOK_EVERY)) => slept?,
         }
-        match timeout(LOOK_EVERY, self.link.exchange()).await {
-            Ok(moved) => Ok(moved?),
-            Err(_elapsed) => Ok(()),
-        }
+        Ok(())
     }
 
     fn take_answers(&mut self) -> Result<()> {
