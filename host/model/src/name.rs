@@ -144,7 +144,9 @@ mod tests {
         for good in ["TopicTest", "a|b-c_d%e", "%RETRY%g", &"t".repeat(127), &format!("%DLQ%{}", "g".repeat(250))] {
             assert_eq!(check_topic(good), Ok(()), "{good}");
         }
-        for bad in ["", "  ", "a b", "a/b", "..", "tööpic", "a\u{1}", &"t".repeat(128), &format!("%RETRY%{}", "g".repeat(249))] {
+        for bad in
+            ["", "  ", "a b", "a/b", "..", "tööpic", "a\u{1}", &"t".repeat(128), &format!("%RETRY%{}", "g".repeat(249))]
+        {
             assert!(check_topic(bad).is_err(), "{bad}");
         }
         assert!(check_group(&"g".repeat(121)).is_err());

@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_go_heartbeat_quotes_the_codes() {
-        let text = r#"{"topic":"t","subString":"TagA || TagB","codeSet":["2598919","2598920"],"tagsSet":["TagA","TagB"]}"#;
+        let text =
+            r#"{"topic":"t","subString":"TagA || TagB","codeSet":["2598919","2598920"],"tagsSet":["TagA","TagB"]}"#;
         let found: Subscription = serde_json::from_str(text).unwrap();
         assert_eq!(found.code_set, BTreeSet::from([2598919, 2598920]));
         assert!(serde_json::from_str::<Subscription>(r#"{"codeSet":["99999999999"]}"#).is_err());

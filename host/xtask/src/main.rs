@@ -2,6 +2,8 @@
 //!
 //! `cargo xtask demo` shows Gantry at work; `cargo xtask test` runs every test; the others are their parts.
 
+#![allow(clippy::print_stdout, reason = "a program for the terminal")]
+
 mod run;
 mod wasm;
 

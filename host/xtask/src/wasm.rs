@@ -34,7 +34,9 @@ fn build(project: &str) -> Result<Vec<PathBuf>> {
         let to = folder.join(format!("{}.wasm", built.package));
         // Written beside and renamed, for a node may be watching the file.
         let beside = to.with_extension("wasm.new");
-        fs::copy(&built.file, &beside).and_then(|_| fs::rename(&beside, &to)).with_context(|| to.display().to_string())?;
+        fs::copy(&built.file, &beside)
+            .and_then(|_| fs::rename(&beside, &to))
+            .with_context(|| to.display().to_string())?;
         println!("  {}", to.display());
         files.push(to);
     }

@@ -1,5 +1,7 @@
 //! Bad input on every listener of a real node: it must stay alive, bounded in memory, and unnoticed by honest clients.
 
+#![allow(clippy::print_stdout, reason = "a program for the terminal")]
+
 use std::{
     net::SocketAddr,
     sync::{

@@ -3,6 +3,8 @@
 //!
 //! The oracle is this program's memory of acknowledgements; it asks the node over the network as a client would.
 
+#![allow(clippy::print_stdout, reason = "a program for the terminal")]
+
 use std::{
     collections::{BTreeMap, HashSet},
     net::SocketAddr,
@@ -66,7 +68,10 @@ async fn main() -> Result<()> {
     let all = verify(node.broker, &acknowledged, &mut verified, numbers.load(Ordering::Relaxed)).await?;
     ensure!(node.terminate()?.success(), "the last node did not drain cleanly");
     let (median, worst) = (quantile_ms(&mut restarts, 0.5), quantile_ms(&mut restarts, 1.0));
-    println!("{rounds} rounds of kill -9: {} acknowledged, {all} found at the end ({found} checked round by round), 0 missing, 0 altered", acknowledged.len());
+    println!(
+        "{rounds} rounds of kill -9: {} acknowledged, {all} found at the end ({found} checked round by round), 0 missing, 0 altered",
+        acknowledged.len()
+    );
     println!("restart to ready after a kill: median {median:.0} ms, worst {worst:.0} ms");
     println!("crash: {rounds} passed, 0 failed");
     Ok(())
@@ -143,8 +148,10 @@ async fn verify(
     let mut seen = HashSet::new();
     let mut read = 0;
     for (queue, next) in verified.iter_mut() {
-        let expected: BTreeMap<u64, u64> =
-            acknowledged.range((*queue, *next)..=(*queue, u64::MAX)).map(|((_, offset), number)| (*offset, *number)).collect();
+        let expected: BTreeMap<u64, u64> = acknowledged
+            .range((*queue, *next)..=(*queue, u64::MAX))
+            .map(|((_, offset), number)| (*offset, *number))
+            .collect();
         let last = expected.keys().next_back().copied();
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
@@ -154,16 +161,25 @@ async fn verify(
                 if last.is_none_or(|last| *next > last) {
                     break;
                 }
-                ensure!(Instant::now() < deadline, "queue {queue}: acknowledged offset {last:?} is missing, the queue ends at {next}");
+                ensure!(
+                    Instant::now() < deadline,
+                    "queue {queue}: acknowledged offset {last:?} is missing, the queue ends at {next}"
+                );
                 continue;
             }
             for (offset, bytes) in messages {
                 ensure!(offset == *next, "queue {queue}: offset {offset} where {next} should be");
                 let number = u64::from_be_bytes(*bytes.first_chunk().context("a body too short")?);
-                ensure!(number < sent && bytes == body(number), "queue {queue} offset {offset}: the body is not what was sent");
+                ensure!(
+                    number < sent && bytes == body(number),
+                    "queue {queue} offset {offset}: the body is not what was sent"
+                );
                 ensure!(seen.insert(number), "message {number} is there twice");
                 if let Some(wanted) = expected.get(&offset) {
-                    ensure!(*wanted == number, "queue {queue} offset {offset} was acknowledged as {wanted}, now holds {number}");
+                    ensure!(
+                        *wanted == number,
+                        "queue {queue} offset {offset} was acknowledged as {wanted}, now holds {number}"
+                    );
                 }
                 *next += 1;
                 read += 1;

@@ -1,5 +1,7 @@
 //! Starts a node and runs the official clients against it.
 
+#![allow(clippy::print_stdout, reason = "a program for the terminal")]
+
 use std::{path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};

@@ -3,6 +3,8 @@
 //!
 //! Arguments: `--guest FILE` (the versioned filter's .wasm), `--reloads N`, `--seconds S`, `--rate MESSAGES_PER_SECOND`.
 
+#![allow(clippy::print_stdout, reason = "a program for the terminal")]
+
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -81,10 +83,15 @@ async fn main() -> Result<()> {
     let mut quiet = campaign(&node, &shared, &arguments, None).await?;
     let mut loaded = campaign(&node, &shared, &arguments, Some((&guest, &plugin))).await?;
     let versions = shared.judged.lock().len();
-    ensure!(versions as u64 > arguments.reloads / 2, "only {versions} versions judged anything: the reloads did not take effect");
+    ensure!(
+        versions as u64 > arguments.reloads / 2,
+        "only {versions} versions judged anything: the reloads did not take effect"
+    );
     println!(
         "{} reloads, {versions} versions judged; {} messages sent, {} offsets audited: 0 lost, 0 against the verdict, 0 client errors",
-        arguments.reloads, shared.sent.load(Ordering::Relaxed), quiet.audited + loaded.audited
+        arguments.reloads,
+        shared.sent.load(Ordering::Relaxed),
+        quiet.audited + loaded.audited
     );
     println!(
         "rate {:.0} msg/s; pull ms p50/p99: {:.2}/{:.2} without reloads, {:.2}/{:.2} with",
@@ -118,7 +125,9 @@ fn arguments() -> Result<Arguments> {
 /// Puts version `version` of the guest where the node watches, by an atomic rename.
 fn install(shared: &Shared, guest: &[u8], version: u64, plugin: &Path) -> Result<()> {
     let mut bytes = guest.to_vec();
-    let at = bytes.windows(MARK.len()).position(|window| window == MARK).context("the guest carries no version mark")? + MARK.len();
+    let at =
+        bytes.windows(MARK.len()).position(|window| window == MARK).context("the guest carries no version mark")?
+            + MARK.len();
     bytes[at..at + 12].copy_from_slice(format!("{version:012}").as_bytes());
     let digest: String = Sha256::digest(&bytes).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     shared.versions.lock().insert(digest, version);
@@ -135,11 +144,18 @@ struct Outcome {
 }
 
 /// Produces and audits for the campaign's time, with reloads spread over it when there is something to install.
-async fn campaign(node: &Node, shared: &Arc<Shared>, arguments: &Arguments, reload: Option<(&[u8], &Path)>) -> Result<Outcome> {
+async fn campaign(
+    node: &Node,
+    shared: &Arc<Shared>,
+    arguments: &Arguments,
+    reload: Option<(&[u8], &Path)>,
+) -> Result<Outcome> {
     shared.stop.store(false, Ordering::Relaxed);
     let begun = Instant::now();
     let before = shared.sent.load(Ordering::Relaxed);
-    let producers: Vec<_> = (0..PRODUCERS).map(|_| tokio::spawn(produce(node.broker, shared.clone(), arguments.rate / PRODUCERS))).collect();
+    let producers: Vec<_> = (0..PRODUCERS)
+        .map(|_| tokio::spawn(produce(node.broker, shared.clone(), arguments.rate / PRODUCERS)))
+        .collect();
     let auditors: Vec<_> = (0..QUEUES).map(|queue| tokio::spawn(audit(node.broker, shared.clone(), queue))).collect();
     let pause = Duration::from_secs(arguments.seconds);
     match reload {
@@ -180,7 +196,12 @@ async fn produce(broker: SocketAddr, shared: Arc<Shared>, rate: u64) -> Result<(
             properties::push(&mut message_properties, "n", &number.to_string());
             let head = Head::request(request::SEND_MESSAGE_V2, index as i32);
             let mut writer = FrameWriter::new(&mut out, Codec::Binary, &head);
-            writer.ext("a", "swap").ext("b", TOPIC).ext("c", "TBW102").ext("d", 4).ext("e", (number % u64::from(QUEUES)) as u32);
+            writer
+                .ext("a", "swap")
+                .ext("b", TOPIC)
+                .ext("c", "TBW102")
+                .ext("d", 4)
+                .ext("e", (number % u64::from(QUEUES)) as u32);
             writer.ext("f", 0).ext("g", 1_700_000_000_000i64).ext("h", 0);
             writer.ext("i", std::str::from_utf8(&message_properties)?).ext("j", 0).ext("k", false).ext("m", false);
             writer.finish(&number.to_be_bytes());
@@ -221,9 +242,14 @@ async fn audit(broker: SocketAddr, shared: Arc<Shared>, queue: u32) -> Result<(V
             let version = *shared.versions.lock().get(digest).with_context(|| format!("unknown version {label}"))?;
             *shared.judged.lock().entry(version).or_default() += 1;
             let delivered: Vec<u64> = answer.messages.iter().map(|(offset, _)| *offset).collect();
-            let wanted: Vec<u64> =
-                (next..answer.next).filter(|offset| known[*offset as usize].is_some_and(|n| n % 7 != version % 7)).collect();
-            ensure!(delivered == wanted, "queue {queue} offsets {next}..{}: {label} delivered {delivered:?}, its verdicts are {wanted:?}", answer.next);
+            let wanted: Vec<u64> = (next..answer.next)
+                .filter(|offset| known[*offset as usize].is_some_and(|n| n % 7 != version % 7))
+                .collect();
+            ensure!(
+                delivered == wanted,
+                "queue {queue} offsets {next}..{}: {label} delivered {delivered:?}, its verdicts are {wanted:?}",
+                answer.next
+            );
             audited += answer.next - next;
             next = answer.next;
         } else if stopping && next == answer.max {
