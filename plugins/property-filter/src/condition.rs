@@ -32,9 +32,12 @@ pub(crate) fn read_all(subscription: &Subscription) -> Result<Vec<Condition>, St
         };
         let test = Test::read(name, test, value)?;
         // `min` and `max` of one property share a column.
-        let range = conditions.iter_mut().find(|other| other.property == property && matches!(other.test, Test::Between(..)));
+        let range =
+            conditions.iter_mut().find(|other| other.property == property && matches!(other.test, Test::Between(..)));
         match (test, range.map(|other| &mut other.test)) {
-            (Test::Between(from, to), Some(Test::Between(low, high))) => (*low, *high) = ((*low).max(from), (*high).min(to)),
+            (Test::Between(from, to), Some(Test::Between(low, high))) => {
+                (*low, *high) = ((*low).max(from), (*high).min(to))
+            }
             (test, _) => conditions.push(Condition { property: property.to_owned(), test }),
         }
     }
@@ -42,7 +45,9 @@ pub(crate) fn read_all(subscription: &Subscription) -> Result<Vec<Condition>, St
         return Err(format!("no test is given; add one of {TESTS}"));
     }
     match conditions.iter().find(|condition| matches!(condition.test, Test::Between(low, high) if low > high)) {
-        Some(condition) => Err(format!("`min` of {} is above its `max`: no message would ever pass", condition.property)),
+        Some(condition) => {
+            Err(format!("`min` of {} is above its `max`: no message would ever pass", condition.property))
+        }
         None => Ok(conditions),
     }
 }
@@ -88,7 +93,9 @@ impl Condition {
             (Some(found), Test::OneOf(texts)) => texts.iter().any(|text| found == text),
             (Some(found), Test::Prefix(text)) => found.starts_with(text),
             (Some(found), Test::Suffix(text)) => found.ends_with(text),
-            (Some(found), Test::Contains(text)) => text.is_empty() || found.windows(text.len()).any(|part| part == text),
+            (Some(found), Test::Contains(text)) => {
+                text.is_empty() || found.windows(text.len()).any(|part| part == text)
+            }
             (Some(_), Test::Between(..)) => false,
         }
     }

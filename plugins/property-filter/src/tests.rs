@@ -9,7 +9,8 @@ fn open(params: &[(&str, &str)]) -> Result<TestPlugin<PropertyFilter>, String> {
 /// Which of `values` of the property "p" pass; `None` is a message without it.
 fn passing<'v>(params: &[(&str, &str)], values: &[Option<&'v str>]) -> Vec<Option<&'v str>> {
     let plugin = open(params).unwrap();
-    let message = |value: &Option<&str>| value.map_or(TestMessage::new(), |value| TestMessage::new().property("p", value));
+    let message =
+        |value: &Option<&str>| value.map_or(TestMessage::new(), |value| TestMessage::new().property("p", value));
     values.iter().copied().filter(|value| plugin.keeps(message(value))).collect()
 }
 
