@@ -39,6 +39,8 @@ const QUEUES: u32 = 4;
 const PRODUCERS: u64 = 4;
 /// Sends in flight on one producer's connection.
 const WINDOW: u64 = 64;
+/// How long a new file may take to judge its first answer: settling, compiling beside the load, the swap.
+const IN_SERVICE_WITHIN: Duration = Duration::from_secs(20);
 const MARK: &[u8] = b"gantry-swap-version:";
 
 struct Arguments {
@@ -162,9 +164,11 @@ async fn campaign(
         None => tokio::time::sleep(pause / 4).await,
         Some((guest, plugin)) => {
             for version in 1..=arguments.reloads {
+                let due = Instant::now() + pause / arguments.reloads as u32;
                 install(shared, guest, version, plugin)?;
+                in_service(shared, version).await?;
                 // The pace of the campaign, not a wait for something to have happened.
-                tokio::time::sleep(pause / arguments.reloads as u32).await;
+                tokio::time::sleep_until(due.into()).await;
             }
         }
     }
@@ -180,6 +184,19 @@ async fn campaign(
         outcome.audited += audited;
     }
     Ok(outcome)
+}
+
+/// Waits until a version has judged an answer: each reload then really is one.
+async fn in_service(shared: &Shared, version: u64) -> Result<()> {
+    let deadline = Instant::now() + IN_SERVICE_WITHIN;
+    while !shared.judged.lock().contains_key(&version) {
+        ensure!(
+            Instant::now() < deadline,
+            "version {version} judged nothing within {IN_SERVICE_WITHIN:?} of its installation"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
 }
 
 /// Sends numbered messages at `rate` until told to stop; every one must be acknowledged.
