@@ -45,6 +45,8 @@ pub(crate) struct Marks {
     /// Dispatch never passes it: `flushed` with synchronous flush, else `appended`.
     pub(crate) visible: Watermark,
     pub(crate) dispatched: Watermark,
+    /// Up to where retention wants to delete; at most `dispatched`.
+    pub(crate) expiring: Watermark,
 }
 
 pub(crate) struct CheckpointState {

@@ -33,6 +33,7 @@ mod options;
 mod queue;
 mod queues;
 mod recover;
+mod retention;
 mod store;
 mod tombstone;
 
@@ -45,6 +46,7 @@ pub use options::PlantedBug;
 pub use options::{Background, Flush, Options, QUEUE_FILE_ENTRIES_MAX, SEGMENT_SIZE_MAX_BYTES, SEGMENT_SIZE_MIN_BYTES};
 pub use queue::{Queue, QueueEntry};
 pub use recover::{Cut, RecoveryProgress, RecoveryReport};
+pub use retention::Hold;
 pub use store::{Boundary, Step, Store};
 
 /// Whether a read may wait for the disk.

@@ -2,6 +2,8 @@
 
 use gantry_base::clock::Clock;
 
+use crate::retention::Hold;
+
 /// When `flushed` follows `appended`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flush {
@@ -42,6 +44,9 @@ pub struct Options {
     pub checkpoint_interval_ms: u64,
     /// A checkpoint is made early after this much log; default 128 MiB. It bounds what a restart after a crash reads.
     pub checkpoint_bytes: u64,
+    /// What owners above still need of the log; nothing from the lowest of their positions on is ever deleted. None by
+    /// default.
+    pub holds: Vec<Hold>,
     /// Stamps records.
     pub clock: Clock,
     /// Default [`Background::Threads`].
@@ -62,6 +67,7 @@ impl Default for Options {
             async_dirty_max_bytes: 64 << 20,
             checkpoint_interval_ms: 5_000,
             checkpoint_bytes: 128 << 20,
+            holds: Vec::new(),
             clock: Clock::system(),
             background: Background::Threads,
             #[cfg(feature = "planted-bugs")]

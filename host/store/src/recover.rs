@@ -167,10 +167,16 @@ pub(crate) fn open(
         Flush::Sync => flushed.clone(),
         Flush::Async { .. } => appended.clone(),
     };
-    let marks = Marks { appended, flushed, visible, dispatched: Watermark::new(dispatcher.position.min(scanned.end)) };
+    let dispatched = Watermark::new(dispatcher.position.min(scanned.end));
+    let marks = Marks { appended, flushed, visible, dispatched, expiring: Watermark::new(log.min()) };
     let tail = log.segment(scanned.end).ok_or_else(|| no_tail(&log, scanned.end))?;
     let appender = Appender::new(tail, marks.appended.clone(), scanned.last_store_ms, &options);
-    let pulse = Pulse::new(vec![marks.appended.clone(), marks.flushed.clone(), marks.dispatched.clone()]);
+    let pulse = Pulse::new(vec![
+        marks.appended.clone(),
+        marks.flushed.clone(),
+        marks.dispatched.clone(),
+        marks.expiring.clone(),
+    ]);
     // Without a mark the log may be RocketMQ's: then it is checked by what it has, and from its end on by all.
     let checked_from = mark.map_or(scanned.end, |mark| mark.checked_from);
     let mark = Mark { position: mark.map_or(0, |mark| mark.position), checked_from };

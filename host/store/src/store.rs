@@ -82,6 +82,14 @@ impl Store {
         inner.appender.append(&inner.log, &inner.pulse, &inner.metrics, drafts, placed)
     }
 
+    /// The same for what the owner of the store writes to keep or move on what is stored already: journals, delayed messages
+    /// that fall due, records copied out of a segment that is to go. Such an append is refused only when the disk is full to
+    /// the last block, not from the level on where senders are turned away: it is what lets old segments go.
+    pub fn append_own(&self, drafts: &[Draft<'_>], placed: &mut Vec<Placed>) -> Result<(), AppendError> {
+        let inner = self.inner();
+        inner.appender.append(&inner.log, &inner.pulse, &inner.metrics, drafts, placed)
+    }
+
     /// Where the log ends, in bytes. Closes when the store shuts down or fails, as the other positions do.
     pub fn appended(&self) -> &Watermark {
         &self.inner().marks.appended
@@ -100,6 +108,13 @@ impl Store {
     /// Up to where messages have their consume queue entries, in bytes.
     pub fn dispatched(&self) -> &Watermark {
         &self.inner().marks.dispatched
+    }
+
+    /// Up to where retention wants to delete next, in bytes of the log: the end of a segment. It is announced before anything
+    /// is deleted, and deletion waits for every [`Hold`](crate::Hold) of [`Options::holds`]: an owner that needs a record below
+    /// appends it again and moves its hold on.
+    pub fn expiring(&self) -> &Watermark {
+        &self.inner().marks.expiring
     }
 
     /// First byte of the log that is kept.
@@ -225,7 +240,7 @@ impl Store {
             Some(_) => Ok(()),
             None => finish(inner),
         });
-        for mark in [self.flushed(), self.dispatched()] {
+        for mark in [self.flushed(), self.dispatched(), self.expiring()] {
             mark.close();
         }
         inner.queues.all().iter().for_each(|queue| queue.end().close());
