@@ -31,10 +31,33 @@ impl Clock {
         }
     }
 
+    /// Hour of the day, 0 to 23, in the host's time zone (`TZ`, else `/etc/localtime`, else UTC); of a manual clock in UTC.
+    pub fn hour(&self) -> u8 {
+        match &self.0 {
+            Some(manual) => (manual.load(Ordering::Relaxed) / 3_600_000 % 24) as u8,
+            None => jiff::Zoned::now().hour().unsigned_abs(),
+        }
+    }
+
     /// Moves a manual clock; a system clock ignores it.
     pub fn set(&self, now_ms: u64) {
         if let Some(manual) = &self.0 {
             manual.store(now_ms, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manual_clock_tells_its_hour() {
+        // 2023-11-14 22:13:20 UTC.
+        let clock = Clock::manual(1_700_000_000_000);
+        assert_eq!(clock.hour(), 22);
+        clock.set(1_700_000_000_000 + 2 * 3_600_000);
+        assert_eq!(clock.hour(), 0);
+        assert!(Clock::system().hour() < 24);
     }
 }

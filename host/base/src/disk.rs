@@ -29,6 +29,8 @@ pub trait Disk: Send + Sync + 'static {
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in this folder durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// How full the file system that holds `path` is.
+    fn space(&self, path: &Path) -> io::Result<Space>;
     /// Takes an exclusive lock on a file (made when absent) that ends with the returned value or the process.
     /// `WouldBlock` when another process (or another open of the same disk) holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
@@ -56,6 +58,28 @@ pub trait DiskFile: Send + Sync {
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Reserves blocks for `offset..offset + len` so that later writes there cannot run out of space; contents stay.
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
+}
+
+/// How full a file system is, in bytes, as `df` counts: what is reserved for the administrator is in neither number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Taken by files, of whomever.
+    pub used_bytes: u64,
+    /// What this process could still write.
+    pub available_bytes: u64,
+}
+
+impl Space {
+    /// Used and available together.
+    pub fn total_bytes(&self) -> u64 {
+        self.used_bytes.saturating_add(self.available_bytes)
+    }
+
+    /// Share in use, in percent, rounded up as `df` and RocketMQ round; 0 of a file system that counts nothing.
+    pub fn used_percent(&self) -> u8 {
+        let (used, total) = (u128::from(self.used_bytes), u128::from(self.total_bytes()));
+        if total == 0 { 0 } else { (used * 100).div_ceil(total) as u8 }
+    }
 }
 
 /// One name in a folder.

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{DirEntry, Disk, DiskFile};
+use super::{DirEntry, Disk, DiskFile, Space};
 
 /// The file system of this host, by std and a few positional calls.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,6 +53,15 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let found = rustix::fs::statvfs(path)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok(Space {
+            used_bytes: bytes(found.f_blocks.saturating_sub(found.f_bfree)),
+            available_bytes: bytes(found.f_bavail),
+        })
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {

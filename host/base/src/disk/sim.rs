@@ -17,6 +17,7 @@
 //! - *Crash*: at the nth changing call ([`crash_at`](SimDisk::crash_at)), which may take effect in part; every later call
 //!   fails until [`reboot`](SimDisk::reboot), which says whether only the process died or the power went. Handles and
 //!   locks from before a reboot stay dead.
+//! - *Removal*: a file that is still open somewhere keeps its bytes and blocks until the last handle goes.
 //!
 //! It does not flip bits in what was synced, and it does not return stale reads while it has power.
 
@@ -27,7 +28,12 @@ mod rng;
 #[cfg(test)]
 mod tests;
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    io,
+    path::Path,
+    sync::Arc,
+};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -35,7 +41,7 @@ pub use fault::{Fault, Operation};
 pub use rng::SplitMix64;
 
 use self::{data::Data, fault::Faults, names::Names};
-use super::{DirEntry, Disk, DiskFile};
+use super::{DirEntry, Disk, DiskFile, Space};
 
 /// Bytes that a block takes of the capacity.
 pub const BLOCK_LEN: u64 = 4096;
@@ -62,6 +68,10 @@ struct State {
     cold_reads_per_mille: u64,
     sector_len: u64,
     locked: Vec<usize>,
+    /// Handles of this life by file.
+    handles: HashMap<usize, usize>,
+    /// Files without a name that wait for their last handle.
+    removed_open: BTreeSet<usize>,
     /// Counts reboots, so that handles of an earlier life are told apart.
     life: u64,
 }
@@ -87,6 +97,8 @@ impl SimDisk {
             cold_reads_per_mille: 0,
             sector_len,
             locked: Vec::new(),
+            handles: HashMap::new(),
+            removed_open: BTreeSet::new(),
             life: 0,
         })))
     }
@@ -147,6 +159,8 @@ impl SimDisk {
         let state = &mut *state;
         state.life += 1;
         state.locked.clear();
+        state.handles.clear();
+        state.removed_open.clear();
         state.faults.clear();
         if reboot == Reboot::PowerLoss {
             // Some losses take everything, some nothing, most a share.
@@ -208,6 +222,7 @@ impl Disk for SimDisk {
             }
             found => found?,
         };
+        *state.handles.entry(id).or_default() += 1;
         Ok(Arc::new(SimFile { disk: self.clone(), id, life: state.life, path: path.into() }))
     }
 
@@ -257,6 +272,14 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let mut state = self.0.lock();
+        state.faults.read(Operation::Space, path)?;
+        let used_bytes = state.used_bytes();
+        let capacity = state.capacity_bytes.unwrap_or(u64::MAX / 2);
+        Ok(Space { used_bytes, available_bytes: capacity.saturating_sub(used_bytes) })
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
         self.open(path, true)?;
         let mut state = self.0.lock();
@@ -270,11 +293,16 @@ impl Disk for SimDisk {
 }
 
 impl State {
-    /// Empties files whose removal is durable. One that somebody still has open reads as empty then; the store closes first.
+    /// Empties files whose removal is durable and that nobody has open.
     fn free_unreachable(&mut self) {
         let reachable = self.names.reachable_files();
         for (id, data) in self.files.iter_mut().enumerate() {
-            if !reachable.contains(&id) && data.as_ref().is_some_and(|data| data.blocks() > 0) {
+            if reachable.contains(&id) || data.as_ref().is_none_or(|data| data.blocks() == 0) {
+                continue;
+            }
+            if self.handles.contains_key(&id) {
+                self.removed_open.insert(id);
+            } else {
                 *data = Some(Data::new(self.sector_len));
             }
         }
@@ -311,6 +339,25 @@ impl SimFile {
             return Err(io::Error::other("the file was opened before the simulated reboot"));
         }
         Ok(state)
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        let mut state = self.disk.0.lock();
+        if state.life != self.life {
+            return;
+        }
+        let last = state.handles.get_mut(&self.id).is_some_and(|count| {
+            *count -= 1;
+            *count == 0
+        });
+        if last {
+            state.handles.remove(&self.id);
+            if state.removed_open.remove(&self.id) {
+                state.free_unreachable();
+            }
+        }
     }
 }
 

@@ -44,6 +44,16 @@ fn contract(disk: &dyn Disk, dir: &Path) {
     disk.remove_dir_all(&dir.join("a")).unwrap();
     assert_eq!(names(dir), []);
 
+    let gone = disk.open(&dir.join("gone"), true).unwrap();
+    gone.write_at(b"still here", 0).unwrap();
+    disk.remove_file(&dir.join("gone")).unwrap();
+    disk.sync_dir(dir).unwrap();
+    let mut read = [0; 10];
+    assert_eq!((gone.read_at(&mut read, 0).unwrap(), &read), (10, b"still here"), "as long as somebody has it open");
+    drop(gone);
+    let space = disk.space(dir).unwrap();
+    assert!(space.available_bytes > 0 && space.used_percent() <= 100);
+
     let guard = disk.lock(&dir.join("lock")).unwrap();
     assert_eq!(disk.lock(&dir.join("lock")).err().map(kind), Some(io::ErrorKind::WouldBlock));
     drop(guard);
@@ -70,4 +80,27 @@ fn the_simulated_disk_keeps_the_contract() {
     let disk = SimDisk::new(1);
     disk.create_dir_all(Path::new("/t")).unwrap();
     contract(&disk, Path::new("/t"));
+}
+
+#[test]
+fn a_simulated_disk_says_how_full_it_is() {
+    let disk = SimDisk::new(1);
+    disk.create_dir_all(Path::new("/t")).unwrap();
+    disk.set_capacity(Some(100 * 4096));
+    let file = disk.open(Path::new("/t/f"), true).unwrap();
+    file.write_at(&[1; 90 * 4096], 0).unwrap();
+    let space = disk.space(Path::new("/t")).unwrap();
+    assert_eq!((space.used_bytes, space.available_bytes, space.used_percent()), (90 * 4096, 10 * 4096, 90));
+    disk.remove_file(Path::new("/t/f")).unwrap();
+    disk.sync_dir(Path::new("/t")).unwrap();
+    assert_eq!(disk.space(Path::new("/t")).unwrap().used_percent(), 90, "somebody has it open");
+    drop(file);
+    assert_eq!(disk.space(Path::new("/t")).unwrap().used_percent(), 0);
+}
+
+#[test]
+fn the_share_in_use_is_rounded_up() {
+    let share = |used_bytes, available_bytes| Space { used_bytes, available_bytes }.used_percent();
+    assert_eq!([share(0, 0), share(0, 5), share(1, 999), share(75, 25), share(7501, 2499)], [0, 0, 1, 75, 76]);
+    assert_eq!(share(u64::MAX, u64::MAX), 100);
 }

@@ -25,6 +25,8 @@ pub enum Operation {
     SetLen,
     /// Reserving blocks.
     Allocate,
+    /// Asking how full it is.
+    Space,
 }
 
 /// An error that is going to happen.

@@ -126,6 +126,7 @@ fn a_full_disk_writes_what_fits() {
     it.write_at(&[8; 2 * BLOCK_LEN as usize], 0).unwrap();
     disk.remove_file(Path::new("/a/f")).unwrap();
     sync_names(&disk);
+    drop(it);
     file(&disk, "/a/g").write_at(&[1], 0).unwrap();
     assert_eq!(disk.used_bytes(), BLOCK_LEN, "a removed file's blocks are free");
 }
