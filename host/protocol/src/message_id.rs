@@ -11,6 +11,18 @@ use gantry_model::offset::PhysicalOffset;
 /// Characters of an id with an IPv6 address, the longest.
 pub const MESSAGE_ID_LEN_MAX: usize = 56;
 
+/// The two upper-case digits of each byte.
+const HEX: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    table
+};
+
 /// An id as text, on the stack.
 #[derive(Clone, Copy)]
 pub struct MessageId {
@@ -37,13 +49,12 @@ impl MessageId {
         std::str::from_utf8(&self.text[..self.len]).unwrap_or_default()
     }
 
-    fn push(&mut self, bytes: &[u8]) {
-        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-        for byte in bytes {
-            self.text[self.len] = DIGITS[usize::from(byte >> 4)];
-            self.text[self.len + 1] = DIGITS[usize::from(byte & 15)];
-            self.len += 2;
+    fn push<const N: usize>(&mut self, bytes: &[u8; N]) {
+        let (pairs, _) = self.text[self.len..].as_chunks_mut::<2>();
+        for (pair, byte) in pairs.iter_mut().zip(bytes) {
+            *pair = HEX[usize::from(*byte)];
         }
+        self.len += 2 * N;
     }
 }
 

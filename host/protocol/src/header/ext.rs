@@ -28,6 +28,8 @@ pub struct Ext<'a> {
 enum Source<'a> {
     /// The whole header.
     Json(&'a str),
+    /// Pairs, see [`split_pair`], ASCII throughout: any part of them is text without another look at it.
+    Ascii(&'a str),
     /// Pairs, see [`split_pair`]; names and values are UTF-8.
     Binary(&'a [u8]),
 }
@@ -46,7 +48,7 @@ struct Place {
 /// The value of one field, still encoded.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Value<'a> {
-    /// Of a JSON header, nothing in it is escaped.
+    /// Of either header, as it is meant.
     Plain(&'a str),
     /// Of a JSON header, with escapes, which were checked.
     Escaped(&'a str),
@@ -95,9 +97,10 @@ impl<'a> Ext<'a> {
 
     /// Reads the pairs of a binary header.
     pub(super) fn read_binary(&mut self, pairs: &'a [u8]) -> Result<(), BinaryExtError> {
-        self.source = Source::Binary(pairs);
         // One look over everything is cheaper than one for each name and value, and lengths rarely have their top bit set.
-        let all_ascii = pairs.is_ascii();
+        let ascii = std::str::from_utf8(pairs).ok().filter(|text| text.is_ascii());
+        let all_ascii = ascii.is_some();
+        self.source = ascii.map_or(Source::Binary(pairs), Source::Ascii);
         let notable = pairs.len() <= PLACES_BYTES_MAX;
         let mut rest = pairs;
         while !rest.is_empty() {
@@ -146,6 +149,10 @@ impl<'a> Ext<'a> {
                 let value = if place.escaped { Value::Escaped(value) } else { Value::Plain(value) };
                 each(text.as_bytes().get(place.name()).unwrap_or_default(), value);
             }),
+            Source::Ascii(pairs) => places.for_each(|place| {
+                let value = pairs.get(place.value()).unwrap_or_default();
+                each(pairs.as_bytes().get(place.name()).unwrap_or_default(), Value::Plain(value));
+            }),
             Source::Binary(pairs) => places.for_each(|place| {
                 let value = pairs.get(place.value()).unwrap_or_default();
                 each(pairs.get(place.name()).unwrap_or_default(), Value::Binary(value));
@@ -176,13 +183,8 @@ impl<'a> Ext<'a> {
                 let walked = walk();
                 debug_assert!(walked.is_ok(), "extFields were checked when the header was parsed");
             }
-            Source::Binary(pairs) => {
-                let mut rest = pairs.get(at..).unwrap_or_default();
-                while let Some((name, value, after)) = split_pair(rest) {
-                    each(name, Value::Binary(value));
-                    rest = after;
-                }
-            }
+            Source::Ascii(pairs) => visit_pairs(&pairs.as_bytes()[at.min(pairs.len())..], each),
+            Source::Binary(pairs) => visit_pairs(&pairs[at.min(pairs.len())..], each),
         }
     }
 
@@ -273,6 +275,13 @@ impl<'a> Value<'a> {
 pub(super) enum BinaryExtError {
     Truncated,
     Utf8,
+}
+
+fn visit_pairs<'a>(mut rest: &'a [u8], mut each: impl FnMut(&[u8], Value<'a>)) {
+    while let Some((name, value, after)) = split_pair(rest) {
+        each(name, Value::Binary(value));
+        rest = after;
+    }
 }
 
 /// Name, value and what follows of the first pair: i16 length, name, i32 length, value.

@@ -5,7 +5,7 @@ use gantry_model::version::SERVER_VERSION;
 
 use crate::{
     frame::{Codec, ExtValue, FrameWriter},
-    header::{Head, Header},
+    header::{FLAG_RESPONSE, Head, Header, Language},
     request::{RequestError, int, text},
 };
 
@@ -34,6 +34,7 @@ impl SendReply<'_> {
     pub fn encode(&self, out: &mut BytesMut, codec: Codec, opaque: i32, code: i32, remark: Option<&str>) {
         match (codec, remark) {
             (Codec::Json, None) => self.encode_json(out, opaque, code),
+            (Codec::Binary, None) => self.encode_binary(out, opaque, code),
             _ => self.encode_any(out, codec, opaque, code, remark),
         }
     }
@@ -71,6 +72,38 @@ impl SendReply<'_> {
         out[start + 4..start + 8].copy_from_slice(&header_len.to_be_bytes());
     }
 
+    /// The same for the binary header.
+    fn encode_binary(&self, out: &mut BytesMut, opaque: i32, code: i32) {
+        let start = out.len();
+        let transaction_id = self.transaction_id.unwrap_or_default();
+        out.reserve(FIXED_LEN + self.message_id.len() + self.region.len() + transaction_id.len());
+        // Lengths of the frame, the header and extFields are filled in at the end; there is no remark.
+        let mut head = [0; 29];
+        head[8..10].copy_from_slice(&(code as i16).to_be_bytes());
+        head[10] = Language::Java.number();
+        head[11..13].copy_from_slice(&(SERVER_VERSION as i16).to_be_bytes());
+        head[13..17].copy_from_slice(&opaque.to_be_bytes());
+        head[17..21].copy_from_slice(&FLAG_RESPONSE.to_be_bytes());
+        out.put_slice(&head);
+        put_pair(out, b"\0\x0aMSG_REGION", self.region.as_bytes());
+        out.put_slice(match self.trace_on {
+            true => b"\0\x08TRACE_ON\0\0\0\x04true",
+            false => b"\0\x08TRACE_ON\0\0\0\x05false",
+        });
+        put_pair(out, b"\0\x05msgId", self.message_id.as_bytes());
+        put_pair(out, b"\0\x07queueId", itoa::Buffer::new().format(self.queue_id).as_bytes());
+        put_pair(out, b"\0\x0bqueueOffset", itoa::Buffer::new().format(self.queue_offset).as_bytes());
+        if self.transaction_id.is_some() {
+            put_pair(out, b"\0\x0dtransactionId", transaction_id.as_bytes());
+        }
+        let len = out.len() - start;
+        let frame = &mut out[start..];
+        frame[0..4].copy_from_slice(&(len as u32 - 4).to_be_bytes());
+        // The encoding's byte, 1 for binary, is the first of these four.
+        frame[4..8].copy_from_slice(&(1 << 24 | (len as u32 - 8)).to_be_bytes());
+        frame[25..29].copy_from_slice(&(len as u32 - 29).to_be_bytes());
+    }
+
     fn encode_any(&self, out: &mut BytesMut, codec: Codec, opaque: i32, code: i32, remark: Option<&str>) {
         let head = Head::response(code, opaque, remark);
         let mut writer = FrameWriter::new(out, codec, &head);
@@ -83,6 +116,14 @@ impl SendReply<'_> {
             .ext_opt("transactionId", self.transaction_id);
         writer.finish(b"");
     }
+}
+
+/// One pair of a binary header; `name` with its length before it.
+#[inline]
+fn put_pair(out: &mut BytesMut, name: &[u8], value: &[u8]) {
+    out.put_slice(name);
+    out.put_slice(&(value.len() as u32).to_be_bytes());
+    out.put_slice(value);
 }
 
 fn put_int(out: &mut BytesMut, value: impl itoa::Integer) {
