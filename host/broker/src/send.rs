@@ -14,7 +14,7 @@ use gantry_model::{
 use gantry_protocol::{
     batch,
     code::response,
-    frame::Frame,
+    frame::{FRAME_BYTES_MAX, Frame, FrameWriter},
     message_id::MessageId,
     request::send::{SendReply, SendRequest},
 };
@@ -31,6 +31,9 @@ use crate::{
 
 /// What the store adds behind the properties: its checksum.
 const CHECKSUM_PROPERTY_LEN: usize = 20;
+
+/// About as many bytes has the answer to a send.
+const ANSWER_LEN: usize = 384;
 
 /// One send that passed every check; its messages are `items[first..first + count]`.
 struct Accepted<'a> {
@@ -55,10 +58,12 @@ struct Item<'a> {
 
 /// Serves a run of sends: decode, check, append once, answer (at once, or when the disk has them).
 pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], replies: &mut Replies) {
-    let mut decoded = Vec::with_capacity(frames.len());
+    let mut decoded: Vec<(ReplyTo, SendRequest<'_>, &[u8])> = Vec::with_capacity(frames.len());
     for frame in frames {
         let to = ReplyTo::of(frame);
-        match SendRequest::parse(&frame.header).map_err(Refusal::from).and_then(|request| broker.redirect(request)) {
+        let known = decoded.last().map(|(_, request, _)| &*request.topic);
+        let request = SendRequest::parse(&frame.header).map_err(Refusal::from);
+        match request.and_then(|request| broker.redirect(request, known)) {
             Ok(request) => decoded.push((to, request, frame.body)),
             Err(refusal) => to.refuse(replies.now(), &refusal),
         }
@@ -67,8 +72,13 @@ pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], rep
     let topics = broker.topics.snapshot();
     let mut items = Vec::with_capacity(decoded.len());
     let mut accepted = Vec::with_capacity(decoded.len());
+    let mut last: Option<&Topic> = None;
     for (to, request, body) in &decoded {
-        match accept(broker, &topics, *to, request, body, &mut items) {
+        // Sends of one connection mostly go to one topic.
+        let topic = last.filter(|topic| topic.config.topic_name == request.topic);
+        last = topic.or_else(|| topics.get(&*request.topic).map(|topic| &**topic));
+        let topic = last.ok_or_else(|| Refusal::no_topic(&request.topic));
+        match topic.and_then(|topic| accept(broker, &topics, topic, *to, request, body, &mut items)) {
             Ok(send) => accepted.push(send),
             Err(refusal) => to.refuse(replies.now(), &refusal),
         }
@@ -106,45 +116,59 @@ pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], rep
     }
     broker.metrics.messages_in.add(placed.len() as u64);
 
-    let mut waiting = Vec::new();
-    for send in &accepted {
+    // What waits for the disk is written down now as well: when the disk has it, nothing is left to do but to send.
+    let sync = broker.options.flush == Flush::Sync;
+    let (mut held, mut waiting) = (BytesMut::with_capacity(if sync { accepted.len() * ANSWER_LEN } else { 0 }), 0);
+    for send in accepted.iter().filter(|send| !send.to.oneway) {
         let places = &placed[send.first..send.first + send.count];
-        if send.waits && broker.options.flush == Flush::Sync {
-            waiting.push(Stored::new(broker, send, places));
-        } else if !send.to.oneway {
-            Stored::new(broker, send, places).encode(broker, response::SUCCESS, None, replies.now());
+        if sync && send.waits {
+            waiting += 1;
+            send.confirm(broker, places, &mut held);
+        } else {
+            send.confirm(broker, places, replies.now());
         }
     }
-    if let (false, Some(last)) = (waiting.is_empty(), placed.last()) {
-        let count = waiting.len();
-        replies.later(count, answer_when_flushed(broker.clone(), waiting, last.end));
+    if let (1.., Some(last)) = (waiting, placed.last()) {
+        replies.later(waiting, answer_when_flushed(broker.clone(), held, last.end));
     }
 }
 
-/// Answers sends that are stored once they are flushed, or says that this is not certain.
-async fn answer_when_flushed(broker: Arc<Broker>, sends: Vec<Stored<'static>>, end: u64) -> BytesMut {
+/// Lets go of `confirmed`, the answers of stored sends, once they are flushed; else says that this is not certain.
+async fn answer_when_flushed(broker: Arc<Broker>, confirmed: BytesMut, end: u64) -> BytesMut {
     let limit = Duration::from_millis(broker.options.flush_timeout_ms);
-    let flushed = tokio::time::timeout(limit, broker.store.flushed().reached(end)).await;
-    let mut out = BytesMut::with_capacity(sends.len() * 384);
-    for send in sends {
-        match flushed {
-            Ok(Ok(())) => send.encode(&broker, response::SUCCESS, None, &mut out),
-            Err(_) => {
-                let remark = "stored, but the disk did not confirm it within flush_timeout_ms; it may be lost by a power failure";
-                send.encode(&broker, response::FLUSH_DISK_TIMEOUT, Some(remark), &mut out);
-            }
-            Ok(Err(_)) => {
-                let remark = "the log stopped before the message was flushed; it may or may not be stored";
-                send.to.refuse(&mut out, &Refusal::new(response::SERVICE_NOT_AVAILABLE, remark));
-            }
+    match tokio::time::timeout(limit, broker.store.flushed().reached(end)).await {
+        Ok(Ok(())) => confirmed,
+        Err(_) => {
+            let remark =
+                "stored, but the disk did not confirm it within flush_timeout_ms; it may be lost by a power failure";
+            restated(&confirmed, response::FLUSH_DISK_TIMEOUT, remark)
         }
+        Ok(Err(_)) => {
+            let remark = "the log stopped before the message was flushed; it may or may not be stored";
+            restated(&confirmed, response::SERVICE_NOT_AVAILABLE, remark)
+        }
+    }
+}
+
+/// The same answers with another code and a remark. Rare, so they are read back from their frames.
+fn restated(mut confirmed: &[u8], code: i32, remark: &str) -> BytesMut {
+    let mut out = BytesMut::with_capacity(2 * confirmed.len());
+    while let Ok(Some((frame, len))) = Frame::parse(confirmed, FRAME_BYTES_MAX) {
+        let fields = |writer: &mut FrameWriter<'_, '_>| {
+            frame.header.ext.for_each(|name, value| {
+                writer.ext(name, &*value);
+            });
+        };
+        ReplyTo::of(&frame).write(&mut out, code, Some(remark), fields, b"");
+        confirmed = &confirmed[len..];
     }
     out
 }
 
 impl Broker {
     /// Points a send at the topic where it belongs and makes that topic when it is unknown and may be made.
-    fn redirect<'a>(&self, mut request: SendRequest<'a>) -> Result<SendRequest<'a>, Refusal> {
+    /// `known` is a topic that exists.
+    fn redirect<'a>(&self, mut request: SendRequest<'a>, known: Option<&str>) -> Result<SendRequest<'a>, Refusal> {
         if let Some(group) = request.topic.strip_prefix(RETRY_PREFIX) {
             // A consumer whose send-back failed sends the message itself.
             let config = self.groups.get(group).ok_or_else(|| Refusal::no_group(group))?;
@@ -156,7 +180,7 @@ impl Broker {
             }
         }
         let topic = &*request.topic;
-        if !self.topics.snapshot().contains_key(topic) {
+        if known != Some(topic) && !self.topics.snapshot().contains_key(topic) {
             // Rare, and it waits for the disk: other connections of this worker move on meanwhile.
             tokio::task::block_in_place(|| {
                 match topic.starts_with(RETRY_PREFIX) || topic.starts_with(name::DLQ_PREFIX) {
@@ -185,6 +209,7 @@ fn refuse_unsendable(topic: &str) -> Result<(), Refusal> {
 fn accept<'a>(
     broker: &Broker,
     topics: &'a Topics,
+    topic: &'a Topic,
     to: ReplyTo,
     request: &'a SendRequest<'a>,
     body: &'a [u8],
@@ -194,7 +219,6 @@ fn accept<'a>(
     if name::is_unsendable_topic(&request.topic) {
         refuse_unsendable(&request.topic)?;
     }
-    let topic = topics.get(&*request.topic).ok_or_else(|| Refusal::no_topic(&request.topic))?;
     let queue_id = match request.queue_id {
         open if open < 0 => topic.next_write_queue(),
         named => named as u32,
@@ -350,55 +374,31 @@ impl<'a> Traits<'a> {
     }
 }
 
-/// A send whose messages lie in the log, with what its answer says.
-struct Stored<'a> {
-    to: ReplyTo,
-    queue_id: u32,
-    queue_offset: i64,
-    unique_key: Cow<'a, str>,
-    /// offsetMsgId, or several joined by commas for a batch.
-    message_ids: MessageIds,
-}
-
-enum MessageIds {
-    One(MessageId),
-    Many(String),
-}
-
-impl Stored<'static> {
-    fn new(broker: &Broker, send: &Accepted<'_>, places: &[Placed]) -> Self {
+impl Accepted<'_> {
+    /// Writes the answer SEND_OK.
+    fn confirm(&self, broker: &Broker, places: &[Placed], out: &mut BytesMut) {
         let id = |place: &Placed| MessageId::new(broker.options.advertised, place.physical_offset);
-        let message_ids = match places {
-            [one] => MessageIds::One(id(one)),
-            many => MessageIds::Many(many.iter().map(|place| id(place).to_string()).collect::<Vec<_>>().join(",")),
+        let (one, many);
+        // offsetMsgId, or several joined by commas for a batch.
+        let message_id = match places {
+            [place] => {
+                one = id(place);
+                one.as_str()
+            }
+            places => {
+                many = places.iter().map(|place| id(place).to_string()).collect::<Vec<_>>().join(",");
+                &many
+            }
         };
-        Stored {
-            to: send.to,
-            queue_id: send.queue_id,
-            queue_offset: places.first().map_or(0, |place| place.queue_offset.to_wire()),
-            unique_key: Cow::Owned(send.unique_key.clone().into_owned()),
-            message_ids,
-        }
-    }
-}
-
-impl Stored<'_> {
-    fn encode(&self, broker: &Broker, code: i32, remark: Option<&str>, out: &mut BytesMut) {
-        if self.to.oneway {
-            return;
-        }
         let reply = SendReply {
-            message_id: match &self.message_ids {
-                MessageIds::One(id) => id.as_str(),
-                MessageIds::Many(ids) => ids,
-            },
+            message_id,
             queue_id: self.queue_id,
-            queue_offset: self.queue_offset,
+            queue_offset: places.first().map_or(0, |place| place.queue_offset.to_wire()),
             transaction_id: (!self.unique_key.is_empty()).then_some(&*self.unique_key),
             region: &broker.options.region,
             trace_on: true,
         };
-        reply.encode(out, self.to.codec, self.to.opaque, code, remark);
+        reply.encode(out, self.to.codec, self.to.opaque, response::SUCCESS, None);
     }
 }
 

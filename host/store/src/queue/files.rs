@@ -20,7 +20,7 @@ use crate::{
 /// Entries by number, in files of a fixed number of entries. Files are opened when first used, so that a queue that
 /// nobody touches costs no descriptor.
 pub(crate) struct QueueFiles {
-    pub(super) disk: Arc<dyn Disk>,
+    disk: Arc<dyn Disk>,
     folder: PathBuf,
     entries_per_file: u64,
     /// Few, and mostly the last is wanted.
@@ -139,11 +139,7 @@ impl QueueFiles {
         self.open.write().clear();
     }
 
-    pub(super) fn close_one(&self, index: u64) {
-        self.open.write().retain(|(open, _)| *open != index);
-    }
-
-    pub(super) fn path(&self, index: u64) -> PathBuf {
+    fn path(&self, index: u64) -> PathBuf {
         self.folder.join(file_name(index * self.entries_per_file * ENTRY_LEN as u64))
     }
 

@@ -8,7 +8,6 @@
 use super::{
     entry::{ENTRY_LEN, QueueEntry},
     files::{Found, QueueFiles},
-    trim::first_kept,
 };
 use crate::{Wait, error::DiskError, log::Log};
 
@@ -35,12 +34,7 @@ pub(crate) fn load(files: &QueueFiles, below: &Below<'_>) -> Result<Extent, Disk
     let found = files.list()?;
     let per_file = files.entries_per_file();
     let Some(first) = found.first() else { return Ok(Extent::default()) };
-    // Files may hold entries of records that went with their segment.
-    let from = first * per_file;
-    let extent = |end: u64| {
-        let min = first_kept(files, from, end, below.log.min())?.slot;
-        Ok(Extent { min, end })
-    };
+    let min = first * per_file;
     // Later files hold later entries: the end lies in the last file that begins with a good one.
     for index in found.iter().rev() {
         let (start, end) = (index * per_file, (index + 1) * per_file);
@@ -49,16 +43,16 @@ pub(crate) fn load(files: &QueueFiles, below: &Below<'_>) -> Result<Extent, Disk
         }
         let last = below.bisect(files, start, end)?;
         if below.matches_log(files, last)? {
-            return extent(last + 1);
+            return Ok(Extent { min, end: last + 1 });
         }
         // The bisection was led astray by half an entry: look at every slot, from the back.
         for slot in (start..end).rev() {
             if below.matches_log(files, slot)? {
-                return extent(slot + 1);
+                return Ok(Extent { min, end: slot + 1 });
             }
         }
     }
-    Ok(Extent { min: from, end: from })
+    Ok(Extent { min, end: min })
 }
 
 impl Below<'_> {
@@ -69,7 +63,7 @@ impl Below<'_> {
         let entry = if complete { QueueEntry::decode(&bytes) } else { None };
         Ok(entry.filter(|entry| {
             let position = entry.physical_offset.0;
-            entry.is_filler() || position >= self.dead_below && position.saturating_add(entry.size.into()) <= self.floor
+            position >= self.dead_below && position.saturating_add(entry.size.into()) <= self.floor
         }))
     }
 
@@ -89,7 +83,7 @@ impl Below<'_> {
     fn matches_log(&self, files: &QueueFiles, slot: u64) -> Result<bool, DiskError> {
         let Some(entry) = self.entry(files, slot)? else { return Ok(false) };
         let position = entry.physical_offset.0;
-        if position < self.log.min() || entry.is_filler() {
+        if position < self.log.min() {
             // Its record was deleted with its segment; nothing contradicts it.
             return Ok(true);
         }
