@@ -1,4 +1,4 @@
-//! The three threads of a store: flusher, dispatcher and keeper.
+//! The threads of a store: flusher, dispatcher and keeper; retention has one of its own.
 //!
 //! Each follows a watermark at its own pace. All end when `appended` or `visible` closes: at shutdown, or after a failure.
 
@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{dispatch::DispatchError, inner::Inner, options::Flush};
+use crate::{dispatch::DispatchError, inner::Inner, options::Flush, retention};
 
 /// How long a thread waits for its watermark before it looks around; nothing depends on it.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -23,7 +23,12 @@ pub(crate) fn start(inner: &Arc<Inner>) -> std::io::Result<Vec<JoinHandle<()>>> 
         let inner = inner.clone();
         std::thread::Builder::new().name(format!("store-{name}")).spawn(move || run(&inner))
     };
-    Ok(vec![spawn("flush", flush)?, spawn("dispatch", dispatch)?, spawn("keep", keep)?])
+    Ok(vec![
+        spawn("flush", flush)?,
+        spawn("dispatch", dispatch)?,
+        spawn("keep", keep)?,
+        spawn("retain", retention::follow)?,
+    ])
 }
 
 fn flush(inner: &Inner) {

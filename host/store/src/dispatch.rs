@@ -48,6 +48,8 @@ impl From<DiskError> for DispatchError {
 pub(crate) struct Dispatcher {
     /// All records before it have their entries.
     pub(crate) position: u64,
+    /// Where it began.
+    began: u64,
     /// Store time of the last record dispatched, for RocketMQ's checkpoint.
     pub(crate) last_store_ms: u64,
     piece: Vec<u8>,
@@ -80,6 +82,7 @@ impl Dispatcher {
     pub(crate) fn new(position: u64) -> Self {
         Dispatcher {
             position,
+            began: position,
             last_store_ms: 0,
             piece: Vec::new(),
             known: Known::default(),
@@ -178,7 +181,9 @@ impl Dispatcher {
             }
             store_ms = record.store_ms().max(0) as u64;
             if sys_flag::is_dispatched(record.sys_flag()) {
-                self.known.add(&record, queues, tombstones, &mut self.touched)?;
+                // Records before the log's first are gone: a queue without files then begins where the log's part of it does.
+                let may_begin_late = self.began > 0 && self.began == log.min();
+                self.known.add(&record, queues, tombstones, &mut self.touched, may_begin_late)?;
             }
             at += size;
         }
@@ -197,6 +202,7 @@ impl Dispatcher {
         while let Some(index) = self.touched.last() {
             let place = &mut self.known.places[*index];
             place.queue.files.write(place.first, &place.entries)?;
+            place.queue.note_written(place.first, &place.entries);
             place.entries.clear();
             place.first += place.count;
             metrics.dispatched_messages.add(std::mem::take(&mut place.count));
@@ -227,6 +233,7 @@ impl Known {
         queues: &Queues,
         tombstones: &Tombstones,
         touched: &mut Vec<usize>,
+        may_begin_late: bool,
     ) -> Result<(), DispatchError> {
         let known = self.topics.get(record.topic()).and_then(|by_id| by_id.get(&record.queue_id()));
         let index = match known {
@@ -238,7 +245,12 @@ impl Known {
         if record.physical_offset().0 < place.dead_below {
             return Ok(());
         }
-        let (expected, found) = (place.first + place.count, record.queue_offset().0);
+        let found = record.queue_offset().0;
+        if may_begin_late && place.first + place.count == 0 && found > 0 {
+            place.queue.begin_at(found)?;
+            place.first = found;
+        }
+        let expected = place.first + place.count;
         if found < expected {
             // Written before a crash or a full disk interrupted the piece.
             return Ok(());

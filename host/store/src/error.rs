@@ -106,6 +106,9 @@ pub enum AppendError {
     /// No space. Reads go on; appends succeed again when there is space.
     #[error("the disk is full: {0}")]
     Full(Arc<DiskError>),
+    /// The disk is fuller than senders may make it. Reads go on; appends succeed again when it is not.
+    #[error("{0}")]
+    Pressure(Arc<str>),
     /// The queue's topic was deleted; look the queue up again.
     #[error("topic {topic} was deleted")]
     QueueGone {

@@ -14,10 +14,11 @@ use crate::{
     metrics::StoreMetrics,
     options::{Options, PlantedBug},
     queues::Queues,
+    retention::{Keeping, Pressure},
     tombstone::Tombstones,
 };
 
-/// Lock order: `checkpoints`, `dispatcher`, the tail inside `appender`, then any lock of the log or a queue.
+/// Lock order: `keeping`, `checkpoints`, `dispatcher`, the tail inside `appender`, then any lock of the log or a queue.
 pub(crate) struct Inner {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
@@ -33,6 +34,8 @@ pub(crate) struct Inner {
     pub(crate) pulse: Pulse,
     pub(crate) marks: Marks,
     pub(crate) metrics: Arc<StoreMetrics>,
+    pub(crate) pressure: Pressure,
+    pub(crate) keeping: Keeping,
     /// The directory's lock; dropped when the store is closed.
     pub(crate) lock: Mutex<Option<Box<dyn Send + Sync>>>,
 }

@@ -16,7 +16,7 @@
 //! - After a failed write or sync nothing is acknowledged any more: the log stops, says why, and reads go on.
 //! - A full disk refuses appends, keeps the rest running, and resumes by itself.
 //!
-//! What it does not do: network, replication, retention, lookup by key, message semantics (delay, retry, transactions).
+//! What it does not do: network, replication, lookup by key, message semantics (delay, retry, transactions).
 //! It does not map files into memory: a failing disk would be a SIGBUS where here it is an error value.
 
 mod background;
@@ -46,7 +46,7 @@ pub use options::PlantedBug;
 pub use options::{Background, Flush, Options, QUEUE_FILE_ENTRIES_MAX, SEGMENT_SIZE_MAX_BYTES, SEGMENT_SIZE_MIN_BYTES};
 pub use queue::{Queue, QueueEntry};
 pub use recover::{Cut, RecoveryProgress, RecoveryReport};
-pub use retention::Hold;
+pub use retention::{Hold, Reason, RetentionOptions, RetentionStatus};
 pub use store::{Boundary, Step, Store};
 
 /// Whether a read may wait for the disk.

@@ -100,6 +100,29 @@ impl Log {
         Ok(())
     }
 
+    /// Takes the segments that end at `below` or before out of use, all but the last. Readers that have one go on reading;
+    /// the caller removes the files.
+    pub(crate) fn leave(&self, below: u64) -> Vec<Arc<Segment>> {
+        // Against an adoption at the same time.
+        let _prepared = self.prepared.lock();
+        let mut kept = Vec::clone(&self.segments.load());
+        let gone = kept.iter().take_while(|segment| segment.end() <= below).count().min(kept.len().saturating_sub(1));
+        let leaving = kept.drain(..gone).collect();
+        self.segments.store(Arc::new(kept));
+        leaving
+    }
+
+    /// Removes the file of a segment that is out of use, durably: were the removals of two reordered by a crash, a gap would
+    /// be left.
+    pub(crate) fn remove(&self, segment: &Segment) -> Result<(), DiskError> {
+        match self.disk.remove_file(&segment.path) {
+            // An earlier try got this far.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            removed => removed.doing("remove", &segment.path)?,
+        }
+        self.disk.sync_dir(&self.folder).doing("sync folder", &self.folder)
+    }
+
     /// Makes everything in `from..to` durable.
     pub(crate) fn sync(&self, from: u64, to: u64) -> Result<(), DiskError> {
         for segment in self.segments.load().iter().filter(|segment| segment.end() > from && segment.base < to) {

@@ -1,6 +1,6 @@
 //! Metric sources of a store; a registry above reads them.
 
-use gantry_base::metric::Counter;
+use gantry_base::metric::{Counter, Gauge};
 
 /// Counts since the store was opened.
 #[derive(Debug, Default)]
@@ -11,6 +11,8 @@ pub struct StoreMetrics {
     pub appended_bytes: Counter,
     /// Appends refused for want of space.
     pub refused_full: Counter,
+    /// Appends refused because the disk is over `disk_refuse_percent`.
+    pub refused_pressure: Counter,
     /// Segments that an append had to make itself because none was ready: each is a pause of milliseconds.
     pub segments_made_late: Counter,
     /// Flushes of the log.
@@ -21,4 +23,14 @@ pub struct StoreMetrics {
     pub dispatched_messages: Counter,
     /// Checkpoints made.
     pub checkpoints: Counter,
+    /// Passes of retention.
+    pub retention_passes: Counter,
+    /// Time spent in them, in microseconds.
+    pub retention_us: Counter,
+    /// Segments of the log deleted.
+    pub segments_deleted: Counter,
+    /// Bytes of them.
+    pub deleted_bytes: Counter,
+    /// Share of the disk in use, in percent, by whomever; -1 when the disk does not say.
+    pub disk_used_percent: Gauge,
 }

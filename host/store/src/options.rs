@@ -2,7 +2,7 @@
 
 use gantry_base::clock::Clock;
 
-use crate::retention::Hold;
+use crate::retention::{Hold, RetentionOptions};
 
 /// When `flushed` follows `appended`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct Options {
     pub checkpoint_interval_ms: u64,
     /// A checkpoint is made early after this much log; default 128 MiB. It bounds what a restart after a crash reads.
     pub checkpoint_bytes: u64,
+    /// What is deleted, and when.
+    pub retention: RetentionOptions,
     /// What owners above still need of the log; nothing from the lowest of their positions on is ever deleted. None by
     /// default.
     pub holds: Vec<Hold>,
@@ -67,6 +69,7 @@ impl Default for Options {
             async_dirty_max_bytes: 64 << 20,
             checkpoint_interval_ms: 5_000,
             checkpoint_bytes: 128 << 20,
+            retention: RetentionOptions::default(),
             holds: Vec::new(),
             clock: Clock::system(),
             background: Background::Threads,
@@ -95,7 +98,7 @@ impl Options {
             let found = self.queue_file_entries;
             return Err(format!("queue_file_entries is {found}, allowed are 1 to {QUEUE_FILE_ENTRIES_MAX}"));
         }
-        Ok(())
+        self.retention.check()
     }
 
     #[cfg(feature = "planted-bugs")]
@@ -123,4 +126,12 @@ pub enum PlantedBug {
     CutOffByOne,
     /// Dispatch follows `appended` although `visible` is behind.
     DispatchPastVisible,
+    /// Retention deletes what a hold still needs.
+    IgnoreHold,
+    /// Segments go before the queues' minimums move.
+    DeleteBeforeMinimum,
+    /// Retention deletes what recovery would still read.
+    DeletePastCheckpoint,
+    /// A queue's last file goes with its last message.
+    RemoveLastQueueFile,
 }

@@ -3,6 +3,7 @@
 mod entry;
 pub(crate) mod files;
 pub(crate) mod load;
+pub(crate) mod trim;
 
 use std::{
     fmt,
@@ -37,6 +38,8 @@ pub struct Queue {
     /// One past the last entry that may be read.
     end: Watermark,
     min: AtomicU64,
+    /// Where the record of the first entry lies; 0 = not known. See `trim`.
+    first_position: AtomicU64,
     /// The topic was deleted: this value takes no more appends and entries.
     gone: AtomicBool,
     pub(crate) files: QueueFiles,
@@ -50,6 +53,7 @@ impl Queue {
             next: AtomicU64::new(extent.end),
             end: Watermark::new(extent.end),
             min: AtomicU64::new(extent.min),
+            first_position: AtomicU64::new(0),
             gone: AtomicBool::new(false),
             files,
         }
@@ -130,6 +134,11 @@ impl Queue {
             let entries = out.len();
             out.extend(chunks.iter().map_while(QueueEntry::decode));
             let read = out.len() - entries;
+            if read == 0 && slot < self.min_offset().0 {
+                // Retention took its file away meanwhile.
+                out.truncate(before);
+                return Err(ReadError::TooSmall { asked: from, min: self.min_offset() });
+            }
             if read == 0 {
                 // The file was cut by another hand; the caller sees an empty answer where there should be entries.
                 tracing::error!(topic = %self.topic, queue_id = self.id, slot, "a consume queue entry is missing");

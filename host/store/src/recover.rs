@@ -36,8 +36,9 @@ use crate::{
     },
     metrics::StoreMetrics,
     options::{Flush, Options},
-    queue::{Below, load::load},
+    queue::{Below, Queue, load::load},
     queues::Queues,
+    retention::{Keeping, Pressure},
     tombstone::{Tombstone, Tombstones},
 };
 
@@ -194,9 +195,12 @@ pub(crate) fn open(
         pulse,
         marks,
         metrics,
+        pressure: Pressure::default(),
+        keeping: Keeping::default(),
         lock: Mutex::new(Some(guard)),
     });
     inner.first_checkpoint()?;
+    inner.look_at_disk();
     report.elapsed_ms = begun.elapsed().as_millis() as u64;
     tracing::info!(
         dir = %dir.display(), clean = report.clean, end = report.end, records = report.records,
@@ -360,6 +364,8 @@ fn dispatch(
     progress: &mut dyn FnMut(RecoveryProgress),
 ) -> Result<bool, OpenError> {
     let mut rebuilt = false;
+    // Queues whose records are all gone; only their files say where they go on.
+    let mut ends: Vec<(Arc<str>, u32, u64)> = Vec::new();
     let mut from = dispatcher.position;
     loop {
         match dispatcher.step(log, queues, tombstones, end, metrics) {
@@ -367,9 +373,18 @@ fn dispatch(
                 let total = end.saturating_sub(from);
                 progress(RecoveryProgress::Dispatch { done: (dispatcher.position - from).min(total), total });
             }
-            Ok(false) => return Ok(rebuilt),
+            Ok(false) => {
+                for (topic, id, end) in ends {
+                    let queue = queues.for_dispatch(&topic, id).ok().filter(|queue| queue.end().get() == 0);
+                    queue.map_or(Ok(()), |queue| queue.begin_at(end))?;
+                }
+                return Ok(rebuilt);
+            }
             Err(gap @ DispatchError::Gap { .. }) if !rebuilt => {
                 tracing::warn!(%gap, "consume queues are rebuilt from the log");
+                let drained = |queue: &Arc<Queue>| queue.min_offset().0 == queue.end().get() && queue.end().get() > 0;
+                let drained = queues.all().into_iter().filter(drained);
+                ends = drained.map(|queue| (queue.topic_arc().clone(), queue.id(), queue.end().get())).collect();
                 for topic in queues.topics() {
                     let folder = queues.topic_folder(&topic);
                     log.disk.remove_dir_all(&folder).doing("remove folder", &folder)?;

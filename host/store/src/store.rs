@@ -17,6 +17,7 @@ use crate::{
     options::{Background, Options},
     queue::{Queue, QueueEntry},
     recover::{self, RecoveryProgress, RecoveryReport},
+    retention::RetentionStatus,
     tombstone::Tombstone,
 };
 
@@ -41,6 +42,8 @@ pub enum Step {
     Checkpoint,
     /// Reserves space and makes the next segment.
     Prepare,
+    /// Asks the disk how full it is and deletes what is due.
+    Retain,
 }
 
 impl Store {
@@ -78,8 +81,11 @@ impl Store {
     /// into the page cache, not for the disk. Adds a [`Placed`] per draft; wait for [`flushed`](Self::flushed) to
     /// reach its `end` before acknowledging what must survive a power loss.
     pub fn append(&self, drafts: &[Draft<'_>], placed: &mut Vec<Placed>) -> Result<(), AppendError> {
-        let inner = self.inner();
-        inner.appender.append(&inner.log, &inner.pulse, &inner.metrics, drafts, placed)
+        if let Some(reason) = self.inner().pressure.refusal() {
+            self.inner().metrics.refused_pressure.add(1);
+            return Err(AppendError::Pressure(reason));
+        }
+        self.append_own(drafts, placed)
     }
 
     /// The same for what the owner of the store writes to keep or move on what is stored already: journals, delayed messages
@@ -218,6 +224,11 @@ impl Store {
         self.inner().pulse.health()
     }
 
+    /// What retention keeps, wants to delete and waits for, and how full the disk is.
+    pub fn retention(&self) -> RetentionStatus {
+        self.inner().retention_status()
+    }
+
     /// Counters.
     pub fn metrics(&self) -> &Arc<StoreMetrics> {
         &self.inner().metrics
@@ -257,6 +268,10 @@ impl Store {
             Step::Dispatch => inner.dispatch().unwrap_or(false),
             Step::Checkpoint => inner.checkpoint().is_ok(),
             Step::Prepare => inner.prepare_ahead().is_ok(),
+            Step::Retain => {
+                inner.look_at_disk();
+                inner.retain().unwrap_or(false)
+            }
         }
     }
 

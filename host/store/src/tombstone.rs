@@ -70,6 +70,15 @@ impl Tombstones {
         self.change(|topics| topics.values_mut().for_each(|tombstone| tombstone.below = tombstone.below.min(end)))
     }
 
+    /// The log begins at `min` now: deletions of what lay before need not be remembered.
+    pub(crate) fn drop_below(&self, min: u64) -> Result<(), NotSet> {
+        let needless = |tombstone: &Tombstone| tombstone.folders_removed && tombstone.below <= min;
+        if !self.all().values().any(needless) {
+            return Ok(());
+        }
+        self.change(|topics| topics.retain(|_, tombstone| !needless(tombstone)))
+    }
+
     fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Tombstone>)) -> Result<(), NotSet> {
         let _one = self.writing.lock();
         let mut topics = BTreeMap::clone(&self.now.load());

@@ -20,7 +20,7 @@ use crate::{
 /// Entries by number, in files of a fixed number of entries. Files are opened when first used, so that a queue that
 /// nobody touches costs no descriptor.
 pub(crate) struct QueueFiles {
-    disk: Arc<dyn Disk>,
+    pub(super) disk: Arc<dyn Disk>,
     folder: PathBuf,
     entries_per_file: u64,
     /// Few, and mostly the last is wanted.
@@ -139,7 +139,11 @@ impl QueueFiles {
         self.open.write().clear();
     }
 
-    fn path(&self, index: u64) -> PathBuf {
+    pub(super) fn close_one(&self, index: u64) {
+        self.open.write().retain(|(open, _)| *open != index);
+    }
+
+    pub(super) fn path(&self, index: u64) -> PathBuf {
         self.folder.join(file_name(index * self.entries_per_file * ENTRY_LEN as u64))
     }
 

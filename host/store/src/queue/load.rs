@@ -8,6 +8,7 @@
 use super::{
     entry::{ENTRY_LEN, QueueEntry},
     files::{Found, QueueFiles},
+    trim::first_kept,
 };
 use crate::{Wait, error::DiskError, log::Log};
 
@@ -34,7 +35,12 @@ pub(crate) fn load(files: &QueueFiles, below: &Below<'_>) -> Result<Extent, Disk
     let found = files.list()?;
     let per_file = files.entries_per_file();
     let Some(first) = found.first() else { return Ok(Extent::default()) };
-    let min = first * per_file;
+    // Files may hold entries of records that went with their segment.
+    let from = first * per_file;
+    let extent = |end: u64| {
+        let min = first_kept(files, from, end, below.log.min())?.slot;
+        Ok(Extent { min, end })
+    };
     // Later files hold later entries: the end lies in the last file that begins with a good one.
     for index in found.iter().rev() {
         let (start, end) = (index * per_file, (index + 1) * per_file);
@@ -43,16 +49,16 @@ pub(crate) fn load(files: &QueueFiles, below: &Below<'_>) -> Result<Extent, Disk
         }
         let last = below.bisect(files, start, end)?;
         if below.matches_log(files, last)? {
-            return Ok(Extent { min, end: last + 1 });
+            return extent(last + 1);
         }
         // The bisection was led astray by half an entry: look at every slot, from the back.
         for slot in (start..end).rev() {
             if below.matches_log(files, slot)? {
-                return Ok(Extent { min, end: slot + 1 });
+                return extent(slot + 1);
             }
         }
     }
-    Ok(Extent { min, end: min })
+    Ok(Extent { min: from, end: from })
 }
 
 impl Below<'_> {
@@ -63,7 +69,7 @@ impl Below<'_> {
         let entry = if complete { QueueEntry::decode(&bytes) } else { None };
         Ok(entry.filter(|entry| {
             let position = entry.physical_offset.0;
-            position >= self.dead_below && position.saturating_add(entry.size.into()) <= self.floor
+            entry.is_filler() || position >= self.dead_below && position.saturating_add(entry.size.into()) <= self.floor
         }))
     }
 
@@ -83,7 +89,7 @@ impl Below<'_> {
     fn matches_log(&self, files: &QueueFiles, slot: u64) -> Result<bool, DiskError> {
         let Some(entry) = self.entry(files, slot)? else { return Ok(false) };
         let position = entry.physical_offset.0;
-        if position < self.log.min() {
+        if position < self.log.min() || entry.is_filler() {
             // Its record was deleted with its segment; nothing contradicts it.
             return Ok(true);
         }

@@ -1,0 +1,230 @@
+//! Deleting, in an order that is right for whoever reads meanwhile and wherever a crash falls:
+//!
+//! 1. The position is announced, and holds are waited for.
+//! 2. Every queue's minimum moves behind what goes: nobody is sent to a record that is about to vanish.
+//! 3. The log begins later. Readers that have a segment open go on reading it.
+//! 4. Files of segments go, oldest first, each durably before the next.
+//! 5. What only pointed there goes: files of queues, deletions of topics.
+//!
+//! After a crash the segments that are left say where the log begins, and all else follows from that.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use gantry_protocol::record::{OVERHEAD_V1, Peek, RecordView, peek};
+use parking_lot::Mutex;
+
+use super::{
+    Reason, RetentionStatus,
+    policy::{Facts, SegmentFacts, decide},
+};
+use crate::{
+    Read, Wait,
+    error::DiskError,
+    inner::Inner,
+    log::{Log, segment::Segment},
+    options::PlantedBug,
+};
+
+/// How often the disk is asked how full it is, and whether a hold that kept something has moved.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What retention remembers between passes.
+#[derive(Default)]
+pub(crate) struct Keeping {
+    /// Held for a whole pass.
+    state: Mutex<State>,
+    /// Whose hold keeps what is due.
+    held_by: Mutex<Option<&'static str>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Store time of the first record, by the segment's base.
+    begins_ms: BTreeMap<u64, u64>,
+    /// Out of use; their files are not all removed.
+    leaving: Vec<Arc<Segment>>,
+    /// Queue files that a crash kept from being removed were looked for.
+    swept: bool,
+    failing: bool,
+}
+
+/// Looks at the disk and deletes what is due until the store ends.
+pub(crate) fn follow(inner: &Inner) {
+    let interval = Duration::from_millis(inner.options.retention.interval_ms);
+    let look_every = interval.min(LOOK_EVERY);
+    let mut last_pass = Instant::now();
+    while inner.marks.appended.wait_blocking(u64::MAX, look_every).is_ok() && inner.pulse.failure().is_none() {
+        inner.look_at_disk();
+        if last_pass.elapsed() >= interval || inner.is_held() {
+            // It says itself what is wrong, and tries again.
+            let _ = inner.retain();
+            last_pass = Instant::now();
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn look_at_disk(&self) {
+        let space = self.pressure.look(&*self.disk, &self.dir, self.options.retention.disk_refuse_percent);
+        self.metrics.disk_used_percent.set(space.map_or(-1, |space| space.used_percent().into()));
+    }
+
+    /// One pass; `true` when something was deleted.
+    pub(crate) fn retain(&self) -> Result<bool, DiskError> {
+        let mut state = self.keeping.state.lock();
+        let begun = Instant::now();
+        let done = self.try_retain(&mut state);
+        match &done {
+            Err(error) if !state.failing => {
+                tracing::error!(%error, "old segments could not be deleted; it is tried again, what is kept stays readable");
+            }
+            _ => {}
+        }
+        state.failing = done.is_err();
+        self.metrics.retention_passes.add(1);
+        self.metrics.retention_us.add(begun.elapsed().as_micros() as u64);
+        done
+    }
+
+    fn try_retain(&self, state: &mut State) -> Result<bool, DiskError> {
+        self.remove_leaving(state)?;
+        let decision = decide(&self.facts(state), &self.options.retention);
+        let Some(reason) = decision.reason else {
+            *self.keeping.held_by.lock() = None;
+            return Ok(false);
+        };
+        self.marks.expiring.advance(decision.below);
+        let below = self.release(decision.below, reason);
+        if below <= self.log.min() {
+            return Ok(false);
+        }
+
+        let trim_first = !self.options.planted(PlantedBug::DeleteBeforeMinimum);
+        let queues = self.queues.all();
+        let mut moved = Vec::new();
+        if trim_first {
+            for queue in &queues {
+                if queue.trim(below)? || !state.swept {
+                    moved.push(queue);
+                }
+            }
+        }
+        let leaving = self.log.leave(below);
+        let (segments, bytes) = (leaving.len() as u64, leaving.iter().map(|segment| segment.len).sum::<u64>());
+        state.leaving.extend(leaving);
+        self.remove_leaving(state)?;
+        if !trim_first {
+            for queue in &queues {
+                queue.trim(below)?;
+            }
+        }
+        let last_too = self.options.planted(PlantedBug::RemoveLastQueueFile);
+        for queue in moved.into_iter().filter(|queue| queue.has_stale_files(last_too)) {
+            // A topic that is deleted and made anew meanwhile would lose its new files.
+            let _paused = self.dispatcher.lock();
+            queue.remove_stale_files(last_too)?;
+        }
+        state.swept = true;
+        self.tombstones.drop_below(below)?;
+        state.begins_ms = state.begins_ms.split_off(&below);
+        self.metrics.segments_deleted.add(segments);
+        self.metrics.deleted_bytes.add(bytes);
+        tracing::info!(%reason, segments, bytes, min = below, "old segments of the log are deleted");
+        Ok(true)
+    }
+
+    /// Up to where may be deleted what is due up to `below`; notes and says who holds the rest.
+    fn release(&self, below: u64, reason: Reason) -> u64 {
+        let checkpoint = match self.options.planted(PlantedBug::DeletePastCheckpoint) {
+            true => u64::MAX,
+            false => self.checkpoints.lock().mark.position,
+        };
+        let holds = self.options.holds.iter().map(|hold| (hold.name, hold.position.get()));
+        // Recovery reads the log from the checkpoint on.
+        let all = holds.chain([("the checkpoint", checkpoint)]);
+        let (holder, free) = all.min_by_key(|(_, position)| *position).unwrap_or(("", below));
+        let mut held_by = self.keeping.held_by.lock();
+        if free >= below || (holder != "the checkpoint" && self.options.planted(PlantedBug::IgnoreHold)) {
+            *held_by = None;
+            return below.min(checkpoint - checkpoint % self.log.segment_size);
+        }
+        if *held_by != Some(holder) && matches!(reason, Reason::DiskForced | Reason::DiskClean) {
+            tracing::warn!(
+                %reason, holder, held_from = free, wanted = below,
+                "the disk is in need, but a part of the log that should go is still needed by its holder"
+            );
+        }
+        *held_by = Some(holder);
+        free - free % self.log.segment_size
+    }
+
+    fn is_held(&self) -> bool {
+        self.keeping.held_by.lock().is_some()
+    }
+
+    fn remove_leaving(&self, state: &mut State) -> Result<(), DiskError> {
+        while let Some(segment) = state.leaving.first() {
+            self.log.remove(segment)?;
+            state.leaving.remove(0);
+        }
+        Ok(())
+    }
+
+    fn facts(&self, state: &mut State) -> Facts {
+        let segments = self.log.segments();
+        let mut facts: Vec<_> = segments
+            .iter()
+            .map(|segment| SegmentFacts { base: segment.base, end: segment.end(), newest_ms: None })
+            .collect();
+        // Store times do not fall: what is in a segment is not newer than the first record of any later one. All that are
+        // wanted are those of the oldest.
+        let wanted = self.options.retention.segments_per_pass_max as usize + 1;
+        for index in 1..segments.len().min(wanted) {
+            let base = segments[index].base;
+            let begins_ms = state.begins_ms.get(&base).copied().or_else(|| begins_ms(&self.log, base));
+            if let Some(begins_ms) = begins_ms {
+                state.begins_ms.insert(base, begins_ms);
+            }
+            facts[index - 1].newest_ms = begins_ms;
+        }
+        Facts {
+            segments: facts,
+            log_end: self.marks.appended.get(),
+            now_ms: self.options.clock.now_ms(),
+            hour: self.options.clock.hour(),
+            space: self.pressure.space(),
+        }
+    }
+
+    pub(crate) fn retention_status(&self) -> RetentionStatus {
+        let held_by = *self.keeping.held_by.lock();
+        RetentionStatus {
+            min: self.log.min(),
+            expiring: self.marks.expiring.get(),
+            holds: self.options.holds.iter().map(|hold| (hold.name, hold.position.get())).collect(),
+            held_by,
+            space: self.pressure.space(),
+            refusing: self.pressure.refusal(),
+        }
+    }
+}
+
+/// Store time of the record at the beginning of a segment; `None` when it cannot be read.
+fn begins_ms(log: &Log, base: u64) -> Option<u64> {
+    let mut head = [0; OVERHEAD_V1];
+    let read = |bytes: &mut [u8]| matches!(log.read(base, bytes, Wait::Allowed), Ok(Some(Read::Done)));
+    if !read(&mut head) {
+        return None;
+    }
+    let Peek::Record { size } = peek(&head) else { return None };
+    let mut bytes = vec![0; size.min(log.segment_size as usize)];
+    if !read(&mut bytes) {
+        return None;
+    }
+    let record = RecordView::parse(&bytes).ok()?;
+    u64::try_from(record.store_ms()).ok().filter(|_| record.physical_offset().0 == base)
+}
