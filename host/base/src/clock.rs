@@ -39,6 +39,21 @@ impl Clock {
         }
     }
 
+    /// The moment as a number of 17 digits, yyyyMMddHHmmssSSS, in the host's time zone; of a manual clock in UTC. RocketMQ
+    /// names index files so.
+    pub fn stamp(&self) -> u64 {
+        let zone = match &self.0 {
+            Some(_) => jiff::tz::TimeZone::UTC,
+            None => jiff::tz::TimeZone::system(),
+        };
+        // A clock beyond the year 9999 is taken for 1970.
+        let now = jiff::Timestamp::from_millisecond(self.now_ms() as i64).unwrap_or_default().to_zoned(zone);
+        let parts = [(now.month(), 100), (now.day(), 100), (now.hour(), 100), (now.minute(), 100), (now.second(), 100)];
+        let year = u64::from(now.year().unsigned_abs());
+        let seconds = parts.iter().fold(year, |stamp, (part, room)| stamp * room + u64::from(part.unsigned_abs()));
+        seconds * 1000 + u64::from(now.millisecond().unsigned_abs())
+    }
+
     /// Moves a manual clock; a system clock ignores it.
     pub fn set(&self, now_ms: u64) {
         if let Some(manual) = &self.0 {
@@ -59,5 +74,11 @@ mod tests {
         clock.set(1_700_000_000_000 + 2 * 3_600_000);
         assert_eq!(clock.hour(), 0);
         assert!(Clock::system().hour() < 24);
+    }
+
+    #[test]
+    fn a_stamp_has_17_digits() {
+        assert_eq!(Clock::manual(1_700_000_000_007).stamp(), 20_231_114_221_320_007);
+        assert_eq!(Clock::system().stamp().to_string().len(), 17);
     }
 }

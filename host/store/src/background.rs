@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{dispatch::DispatchError, inner::Inner, options::Flush, retention};
+use crate::{dispatch::DispatchError, index::Progress, inner::Inner, options::Flush, retention};
 
 /// How long a thread waits for its watermark before it looks around; nothing depends on it.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -27,6 +27,7 @@ pub(crate) fn start(inner: &Arc<Inner>) -> std::io::Result<Vec<JoinHandle<()>>> 
         spawn("flush", flush)?,
         spawn("dispatch", dispatch)?,
         spawn("keep", keep)?,
+        spawn("index", index)?,
         spawn("retain", retention::follow)?,
     ])
 }
@@ -84,6 +85,23 @@ fn dispatch(inner: &Inner) {
     }
 }
 
+/// Runs when the index has fallen behind. Far behind it takes half of one processor at most: what it reads is old.
+fn index(inner: &Inner) {
+    let lags = &inner.index.lags;
+    loop {
+        let (seen, begun) = (lags.get(), Instant::now());
+        let waited = match inner.catch_up_index() {
+            Progress::Rests => lags.wait_blocking(seen + 1, IDLE),
+            Progress::Full => lags.wait_blocking(u64::MAX, FULL_RETRY),
+            Progress::Moved if inner.index.is_level() => lags.wait_blocking(seen + 1, IDLE),
+            Progress::Moved => lags.wait_blocking(u64::MAX, begun.elapsed()),
+        };
+        if waited.is_err() {
+            return;
+        }
+    }
+}
+
 fn keep(inner: &Inner) {
     let options = &inner.options;
     let interval = Duration::from_millis(options.checkpoint_interval_ms.max(1));
@@ -113,6 +131,9 @@ fn keep(inner: &Inner) {
             }
             last_checkpoint = Instant::now();
             checkpointed = dispatched;
+        } else if due {
+            // Nothing comes: what the index keeps in memory goes to its file.
+            inner.index.checkpoint(true);
         }
     }
 }

@@ -37,6 +37,7 @@ pub(crate) struct Mark {
 pub(crate) struct RocketMark {
     pub(crate) log_ms: u64,
     pub(crate) queues_ms: u64,
+    pub(crate) index_ms: u64,
     pub(crate) flushed: u64,
     pub(crate) confirmed: u64,
 }
@@ -89,11 +90,18 @@ impl Checkpoints {
     /// RocketMQ's file; not synced, because nothing here depends on it.
     pub(crate) fn write_rocketmq(&self, mark: RocketMark) -> Result<(), DiskError> {
         let mut bytes = [0; 40];
-        // The index timestamp at 16 stays 0: there is no index yet.
-        for (at, value) in [(0, mark.log_ms), (8, mark.queues_ms), (24, mark.flushed), (32, mark.confirmed)] {
-            bytes[at..at + 8].copy_from_slice(&value.to_be_bytes());
+        let fields = [mark.log_ms, mark.queues_ms, mark.index_ms, mark.flushed, mark.confirmed];
+        for (at, value) in fields.iter().enumerate() {
+            bytes[at * 8..at * 8 + 8].copy_from_slice(&value.to_be_bytes());
         }
         self.rocketmq.write_at(&bytes, 0).doing("write", &self.rocketmq_path)
+    }
+
+    /// The index time in RocketMQ's file, ms: index files that end later are not believed after its crash.
+    pub(crate) fn rocketmq_index_ms(&self) -> Result<u64, DiskError> {
+        let mut bytes = [0; 8];
+        self.rocketmq.read_at(&mut bytes, 16).doing("read", &self.rocketmq_path)?;
+        Ok(u64::from_be_bytes(bytes))
     }
 }
 
@@ -162,10 +170,13 @@ mod tests {
         let dir = Path::new("/s");
         disk.create_dir_all(dir).unwrap();
         let (checkpoints, _) = Checkpoints::open(&disk, dir).unwrap();
-        checkpoints.write_rocketmq(RocketMark { log_ms: 1, queues_ms: 2, flushed: 3, confirmed: 4 }).unwrap();
+        checkpoints
+            .write_rocketmq(RocketMark { log_ms: 1, queues_ms: 2, index_ms: 5, flushed: 3, confirmed: 4 })
+            .unwrap();
         let bytes = gantry_base::disk::read_whole(&disk, &dir.join("checkpoint"), 1 << 20).unwrap();
         assert_eq!(bytes.len(), 4096);
         let longs: Vec<u8> = (0..5).map(|field| bytes[field * 8 + 7]).collect();
-        assert_eq!(longs, [1, 2, 0, 3, 4]);
+        assert_eq!(longs, [1, 2, 5, 3, 4]);
+        assert_eq!(checkpoints.rocketmq_index_ms().unwrap(), 5);
     }
 }

@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use crate::{
     Read, Wait,
     error::{Corrupt, DiskError},
+    index::{Gathered, Index},
     log::Log,
     metrics::StoreMetrics,
     queue::{Queue, QueueEntry},
@@ -45,6 +46,14 @@ impl From<DiskError> for DispatchError {
     }
 }
 
+/// What dispatch writes to.
+#[derive(Clone, Copy)]
+pub(crate) struct Targets<'a> {
+    pub(crate) queues: &'a Queues,
+    pub(crate) tombstones: &'a Tombstones,
+    pub(crate) index: &'a Index,
+}
+
 pub(crate) struct Dispatcher {
     /// All records before it have their entries.
     pub(crate) position: u64,
@@ -54,6 +63,8 @@ pub(crate) struct Dispatcher {
     pub(crate) last_store_ms: u64,
     piece: Vec<u8>,
     known: Known,
+    /// Keys of the piece, for the index.
+    keys: Gathered,
     /// Places with entries gathered from this piece.
     touched: Vec<usize>,
     /// Places with entries since the last checkpoint.
@@ -86,6 +97,7 @@ impl Dispatcher {
             last_store_ms: 0,
             piece: Vec::new(),
             known: Known::default(),
+            keys: Gathered::default(),
             touched: Vec::new(),
             unsynced: Vec::new(),
         }
@@ -95,15 +107,15 @@ impl Dispatcher {
     pub(crate) fn step(
         &mut self,
         log: &Log,
-        queues: &Queues,
-        tombstones: &Tombstones,
+        to: Targets<'_>,
         limit: u64,
         metrics: &StoreMetrics,
     ) -> Result<bool, DispatchError> {
         if self.position >= limit {
             return Ok(false);
         }
-        let gathered = self.gather(log, queues, tombstones, limit);
+        self.keys.begin(to.index.is_level());
+        let gathered = self.gather(log, to.queues, to.tombstones, limit);
         let (after, store_ms) = match gathered {
             Ok(gathered) => gathered,
             Err(error) => {
@@ -115,6 +127,7 @@ impl Dispatcher {
             self.drop_gathered();
             return Err(error.into());
         }
+        to.index.insert(&self.keys, after);
         self.position = after;
         self.last_store_ms = store_ms.max(self.last_store_ms);
         Ok(true)
@@ -180,6 +193,7 @@ impl Dispatcher {
                 return Err(corrupt(position, problem).into());
             }
             store_ms = record.store_ms().max(0) as u64;
+            self.keys.add(&record);
             if sys_flag::is_dispatched(record.sys_flag()) {
                 // Records before the log's first are gone: a queue without files then begins where the log's part of it does.
                 let may_begin_late = self.began > 0 && self.began == log.min();

@@ -7,9 +7,10 @@ use parking_lot::Mutex;
 
 use crate::{
     checkpoint::{Checkpoints, Mark, RocketMark},
-    dispatch::{DispatchError, Dispatcher},
+    dispatch::{DispatchError, Dispatcher, Targets},
     error::{DiskError, While},
     health::Pulse,
+    index::{Index, Progress},
     log::{Log, tail::Appender},
     metrics::StoreMetrics,
     options::{Options, PlantedBug},
@@ -27,6 +28,7 @@ pub(crate) struct Inner {
     pub(crate) appender: Appender,
     pub(crate) queues: Queues,
     pub(crate) tombstones: Tombstones,
+    pub(crate) index: Index,
     pub(crate) dispatcher: Mutex<Dispatcher>,
     pub(crate) checkpoints: Mutex<CheckpointState>,
     /// One flush at a time.
@@ -92,8 +94,9 @@ impl Inner {
             true => self.marks.appended.get(),
             false => self.marks.visible.get(),
         };
+        let targets = Targets { queues: &self.queues, tombstones: &self.tombstones, index: &self.index };
         let mut dispatcher = self.dispatcher.lock();
-        match dispatcher.step(&self.log, &self.queues, &self.tombstones, limit, &self.metrics) {
+        match dispatcher.step(&self.log, targets, limit, &self.metrics) {
             Ok(progress) => {
                 self.marks.dispatched.advance(dispatcher.position);
                 Ok(progress)
@@ -106,6 +109,16 @@ impl Inner {
                 Err(error)
             }
         }
+    }
+
+    /// Brings the index a piece nearer to dispatch when it is behind.
+    pub(crate) fn catch_up_index(&self) -> Progress {
+        let progress = self.index.catch_up(&self.log, self.marks.dispatched.get());
+        if progress == Progress::Moved && self.index.covered() >= self.marks.dispatched.get() {
+            let dispatcher = self.dispatcher.lock();
+            self.index.join(&self.log, dispatcher.position);
+        }
+        progress
     }
 
     /// Moves the place that recovery would begin at to where dispatch is: syncs the consume queues written since, then
@@ -147,6 +160,7 @@ impl Inner {
                 synced => synced.doing("sync folder", &folder)?,
             }
         }
+        self.index.checkpoint(false);
         if first || position > state.mark.position {
             let mark = Mark { position, ..state.mark };
             state.files.write(mark)?;
@@ -154,7 +168,8 @@ impl Inner {
             self.metrics.checkpoints.add(1);
         }
         let flushed = self.marks.flushed.get();
-        let rocketmq = RocketMark { log_ms: last_store_ms, queues_ms: last_store_ms, flushed, confirmed: position };
+        let (log_ms, queues_ms, index_ms) = (last_store_ms, last_store_ms, self.index.settled_ms());
+        let rocketmq = RocketMark { log_ms, queues_ms, index_ms, flushed, confirmed: position };
         state.files.write_rocketmq(rocketmq)
     }
 

@@ -16,7 +16,7 @@
 //! - After a failed write or sync nothing is acknowledged any more: the log stops, says why, and reads go on.
 //! - A full disk refuses appends, keeps the rest running, and resumes by itself.
 //!
-//! What it does not do: network, replication, lookup by key, message semantics (delay, retry, transactions).
+//! What it does not do: network, replication, message semantics (delay, retry, transactions).
 //! It does not map files into memory: a failing disk would be a SIGBUS where here it is an error value.
 
 mod background;
@@ -24,6 +24,7 @@ mod checkpoint;
 mod dispatch;
 mod error;
 mod health;
+mod index;
 mod inner;
 mod lock;
 mod log;
@@ -39,11 +40,15 @@ mod tombstone;
 
 pub use error::{AppendError, Corrupt, DeleteError, DiskError, OpenError, QueueError, ReadError};
 pub use health::Health;
+pub use index::{IndexState, KeyQuery, KeysFound, QueryLimit};
 pub use log::tail::{Draft, Placed};
 pub use metrics::StoreMetrics;
 #[cfg(feature = "planted-bugs")]
 pub use options::PlantedBug;
-pub use options::{Background, Flush, Options, QUEUE_FILE_ENTRIES_MAX, SEGMENT_SIZE_MAX_BYTES, SEGMENT_SIZE_MIN_BYTES};
+pub use options::{
+    Background, Flush, INDEX_FILE_MAX_BYTES, Options, QUEUE_FILE_ENTRIES_MAX, SEGMENT_SIZE_MAX_BYTES,
+    SEGMENT_SIZE_MIN_BYTES,
+};
 pub use queue::{Queue, QueueEntry};
 pub use recover::{Cut, RecoveryProgress, RecoveryReport};
 pub use retention::{Hold, Reason, RetentionOptions, RetentionStatus};

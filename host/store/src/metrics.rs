@@ -33,4 +33,10 @@ pub struct StoreMetrics {
     pub deleted_bytes: Counter,
     /// Share of the disk in use, in percent, by whomever; -1 when the disk does not say.
     pub disk_used_percent: Gauge,
+    /// Keys put into the index.
+    pub index_keys: Counter,
+    /// How often the index fell behind dispatch: a file was full, or slots or space were missing.
+    pub index_lags: Counter,
+    /// Index files found damaged; they are built again from the log.
+    pub index_damaged: Counter,
 }

@@ -34,6 +34,15 @@ pub struct Options {
     pub segment_size_bytes: u64,
     /// Entries of each consume queue file; default 300000 (6 MB). A directory keeps the value it was made with.
     pub queue_file_entries: u32,
+    /// Whether messages are found by their keys; default true. Switched on again, the index catches up with the log.
+    pub index_enabled: bool,
+    /// Hash slots of each index file; default 5 million. A directory keeps the value it was made with.
+    pub index_file_slots: u32,
+    /// Entries of each index file, one a key; default 20 million. A directory keeps the value it was made with.
+    pub index_file_entries: u32,
+    /// After this many keys the slots of the newest index file are written; default 1 million. After a crash so many entries are
+    /// read again, 20 bytes each.
+    pub index_unsettled_max: u32,
     /// How far ahead of the tail blocks are reserved; default 64 MiB.
     pub allocate_ahead_bytes: u64,
     /// Longest record, all of it; default 4 MiB of body and 64 KiB around it, as in RocketMQ. At most a segment.
@@ -64,6 +73,10 @@ impl Default for Options {
             flush: Flush::Sync,
             segment_size_bytes: 1 << 30,
             queue_file_entries: 300_000,
+            index_enabled: true,
+            index_file_slots: 5_000_000,
+            index_file_entries: 20_000_000,
+            index_unsettled_max: 1_000_000,
             allocate_ahead_bytes: 64 << 20,
             record_size_max_bytes: (4 << 20) + (64 << 10),
             async_dirty_max_bytes: 64 << 20,
@@ -85,6 +98,8 @@ pub const SEGMENT_SIZE_MIN_BYTES: u64 = 1024;
 pub const SEGMENT_SIZE_MAX_BYTES: u64 = 1 << 30;
 /// Most entries of a consume queue file.
 pub const QUEUE_FILE_ENTRIES_MAX: u32 = 10_000_000;
+/// Longest index file: RocketMQ reckons with positions of 31 bits.
+pub const INDEX_FILE_MAX_BYTES: u64 = i32::MAX as u64;
 
 impl Options {
     pub(crate) fn check(&self) -> Result<(), String> {
@@ -97,6 +112,14 @@ impl Options {
         if !(1..=QUEUE_FILE_ENTRIES_MAX).contains(&self.queue_file_entries) {
             let found = self.queue_file_entries;
             return Err(format!("queue_file_entries is {found}, allowed are 1 to {QUEUE_FILE_ENTRIES_MAX}"));
+        }
+        let (slots, entries) = (self.index_file_slots, self.index_file_entries);
+        let index_bytes = 40 + 4 * u64::from(slots) + 20 * u64::from(entries);
+        if slots < 1 || entries < 2 || index_bytes > INDEX_FILE_MAX_BYTES {
+            return Err(format!(
+                "index_file_slots is {slots} and index_file_entries is {entries}: a file of {index_bytes} bytes, allowed \
+                 are 1 slot, 2 entries and {INDEX_FILE_MAX_BYTES} bytes"
+            ));
         }
         self.retention.check()
     }

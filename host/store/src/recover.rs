@@ -24,9 +24,10 @@ use parking_lot::Mutex;
 
 use crate::{
     checkpoint::{Checkpoints, Mark},
-    dispatch::{DispatchError, Dispatcher},
+    dispatch::{DispatchError, Dispatcher, Targets},
     error::{DiskError, OpenError, While},
     health::Pulse,
+    index::{Index, Opening},
     inner::{CheckpointState, Inner, Marks},
     lock,
     log::{
@@ -149,9 +150,23 @@ pub(crate) fn open(
     log.sync(floor, scanned.end.max(floor + 1))?;
     tombstones.clamp(scanned.end).map_err(DiskError::from)?;
 
+    let settled_ms = checkpoints.rocketmq_index_ms()?;
+    let (min, end) = (log.min(), scanned.end);
     let metrics = Arc::new(StoreMetrics::default());
+    let index = Index::open(&Opening {
+        disk: disk.clone(),
+        dir,
+        options: &options,
+        metrics: metrics.clone(),
+        dirty,
+        settled_ms,
+        min,
+        end,
+        floor,
+    });
     let mut dispatcher = Dispatcher::new(floor);
-    report.queues_rebuilt |= dispatch(&log, &queues, &tombstones, &mut dispatcher, scanned.end, &metrics, progress)?;
+    let targets = Targets { queues: &queues, tombstones: &tombstones, index: &index };
+    report.queues_rebuilt |= dispatch(&log, targets, &mut dispatcher, end, &metrics, progress)?;
     if dirty {
         for queue in queues.all() {
             queue.files.truncate(queue.end().get())?;
@@ -189,6 +204,7 @@ pub(crate) fn open(
         appender,
         queues,
         tombstones,
+        index,
         dispatcher: Mutex::new(dispatcher),
         checkpoints: Mutex::new(CheckpointState { files: checkpoints, mark }),
         flushing: Mutex::new(()),
@@ -356,19 +372,18 @@ fn written_behind(segment: &Segment, position: u64) -> Result<u64, DiskError> {
 /// Dispatches up to `end`; `true` when all queues had to be rebuilt for it.
 fn dispatch(
     log: &Log,
-    queues: &Queues,
-    tombstones: &Tombstones,
+    to: Targets<'_>,
     dispatcher: &mut Dispatcher,
     end: u64,
     metrics: &StoreMetrics,
     progress: &mut dyn FnMut(RecoveryProgress),
 ) -> Result<bool, OpenError> {
-    let mut rebuilt = false;
+    let (mut rebuilt, queues) = (false, to.queues);
     // Queues whose records are all gone; only their files say where they go on.
     let mut ends: Vec<(Arc<str>, u32, u64)> = Vec::new();
     let mut from = dispatcher.position;
     loop {
-        match dispatcher.step(log, queues, tombstones, end, metrics) {
+        match dispatcher.step(log, to, end, metrics) {
             Ok(true) => {
                 let total = end.saturating_sub(from);
                 progress(RecoveryProgress::Dispatch { done: (dispatcher.position - from).min(total), total });

@@ -10,6 +10,7 @@ use crate::{
     Read, Wait, background,
     error::{AppendError, DeleteError, DiskError, OpenError, QueueError, ReadError, While},
     health::Health,
+    index::{IndexState, KeyQuery, KeysFound, Progress},
     inner::Inner,
     lock,
     log::tail::{Draft, Placed},
@@ -42,6 +43,8 @@ pub enum Step {
     Checkpoint,
     /// Reserves space and makes the next segment.
     Prepare,
+    /// Brings the index a piece nearer to dispatch.
+    Index,
     /// Asks the disk how full it is and deletes what is due.
     Retain,
 }
@@ -163,6 +166,22 @@ impl Store {
         crate::lookup::record(self.inner(), offset, wait)
     }
 
+    /// The newest messages that have a key, at most as many as asked for, in the order of the log. Each was read and has the
+    /// topic, exactly the key and a store time in range. Blocks on the disk; the work is bounded, see [`KeysFound::stopped`].
+    pub fn query(&self, query: &KeyQuery<'_>) -> Result<KeysFound, ReadError> {
+        crate::index::query(self.inner(), query)
+    }
+
+    /// Whether [`query`](Self::query) finds everything.
+    pub fn index_state(&self) -> IndexState {
+        self.inner().index.state(self.dispatched().get())
+    }
+
+    /// Bytes of index pages that are in memory.
+    pub fn index_memory_bytes(&self) -> u64 {
+        self.inner().index.memory_bytes()
+    }
+
     /// Store time of a message, ms since 1970; `None` when the queue has none at `offset`. Blocks on the disk.
     pub fn store_time_of(
         &self,
@@ -242,6 +261,7 @@ impl Store {
             return Ok(());
         }
         inner.appender.close();
+        inner.index.lags.close();
         // Ends the flusher and the keeper, and the dispatcher too under asynchronous flush; the rest is done here.
         self.appended().close();
         let flushed = inner.flush().map(drop);
@@ -268,6 +288,7 @@ impl Store {
             Step::Dispatch => inner.dispatch().unwrap_or(false),
             Step::Checkpoint => inner.checkpoint().is_ok(),
             Step::Prepare => inner.prepare_ahead().is_ok(),
+            Step::Index => !inner.index.is_level() && inner.catch_up_index() == Progress::Moved,
             Step::Retain => {
                 inner.look_at_disk();
                 inner.retain().unwrap_or(false)
@@ -299,6 +320,10 @@ fn remove_folder(inner: &Inner, topic: &str) -> Result<(), DiskError> {
     inner.disk.sync_dir(above).doing("sync folder", above)
 }
 
+/// Pieces of the log, 1 MiB each, that an index may be behind at the end and is still brought up; the rest waits for the next
+/// start.
+const INDEX_PIECES_AT_END: usize = 256;
+
 fn finish(inner: &Inner) -> Result<(), DiskError> {
     loop {
         match inner.dispatch() {
@@ -308,6 +333,12 @@ fn finish(inner: &Inner) -> Result<(), DiskError> {
             Err(_) => return Ok(()),
         }
     }
+    for _ in 0..INDEX_PIECES_AT_END {
+        if inner.index.is_level() || inner.catch_up_index() != Progress::Moved {
+            break;
+        }
+    }
+    inner.index.checkpoint(true);
     inner.checkpoint()?;
     lock::mark_stopped(&*inner.disk, &inner.dir)
 }
@@ -325,6 +356,7 @@ impl Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         self.inner.appender.close();
+        self.inner.index.lags.close();
         self.inner.marks.appended.close();
         self.inner.marks.visible.close();
         self.join();

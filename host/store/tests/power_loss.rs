@@ -94,7 +94,8 @@ fn an_error_in_any_call_is_survived() {
             })
         });
         let total = run_all(plans);
-        assert!(total.failed_lives > 100, "{total:?}");
+        // The rest met the index, which stops alone, or a call whose failure costs nothing.
+        assert!(total.failed_lives > 80, "{total:?}");
     }
 }
 

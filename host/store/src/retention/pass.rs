@@ -130,6 +130,7 @@ impl Inner {
         }
         state.swept = true;
         self.tombstones.drop_below(below)?;
+        self.index.expire(below);
         state.begins_ms = state.begins_ms.split_off(&below);
         self.metrics.segments_deleted.add(segments);
         self.metrics.deleted_bytes.add(bytes);

@@ -14,6 +14,7 @@
 //!
 //! The store is stepped, not threaded, so a seed replays its run exactly.
 
+mod keys;
 mod oracle;
 
 use std::{path::Path, sync::Arc};
@@ -68,6 +69,9 @@ impl Plan {
                 segment_size_bytes: [2048, 4096, 16_384][rng.below(3) as usize],
                 queue_file_entries: [3, 16, 64][rng.below(3) as usize],
                 allocate_ahead_bytes: [512, 4096][rng.below(2) as usize],
+                index_file_slots: [1, 7, 1500][(seed % 3) as usize],
+                index_file_entries: [5, 40, 1000][(seed / 3 % 3) as usize],
+                index_unsettled_max: [1, 10, 10_000][(seed / 9 % 3) as usize],
                 record_size_max_bytes: 1500,
                 background: Background::Stepped,
                 clock: Clock::manual(1_700_000_000_000),
@@ -131,13 +135,22 @@ impl World<'_> {
         self.disk.set_capacity(None);
         let store = self.open()?;
         self.oracle.judge(&store)?;
+        while store.step(Step::Index) {}
+        if store.index_state() != IndexState::Level {
+            return Err(format!("the index does not catch up: {:?}", store.index_state()));
+        }
+        keys::judge(&store)?;
         store.shutdown().map_err(|error| format!("a store without trouble shuts down: {error}"))?;
         drop(store);
         let (store, report) = self.try_open().map_err(|error| error.to_string())?;
         if !report.clean || report.records > 0 || !report.cut.is_empty() {
             return Err(format!("the open after a clean shutdown had to recover: {report:?}"));
         }
-        self.oracle.judge(&store)
+        self.oracle.judge(&store)?;
+        if store.index_state() != IndexState::Level {
+            return Err(format!("the index after a clean shutdown: {:?}", store.index_state()));
+        }
+        keys::judge(&store)
     }
 
     fn try_open(&self) -> Result<(Store, RecoveryReport), OpenError> {
@@ -167,6 +180,7 @@ impl World<'_> {
                 // Reading for the judgement would meet the arranged crash, which belongs to the life.
                 if !self.disk.crashed() {
                     self.oracle.judge(&store)?;
+                    keys::judge(&store)?;
                 }
                 if life == 0 {
                     self.disk.set_capacity(self.plan.capacity);
@@ -204,7 +218,12 @@ impl World<'_> {
             match self.rng.below(100) {
                 0..45 => self.append(store),
                 45..60 => drop(store.step(Step::Flush)),
-                60..78 => drop(store.step(Step::Dispatch)),
+                60..78 => {
+                    store.step(Step::Dispatch);
+                    if self.rng.coin() {
+                        store.step(Step::Index);
+                    }
+                }
                 78..84 => drop(store.step(Step::Checkpoint)),
                 84..90 => drop(store.step(Step::Prepare)),
                 90..98 => self.oracle.deliver(store),
@@ -252,10 +271,13 @@ impl World<'_> {
         if let Some((_, body)) = messages.last_mut().filter(|_| too_large) {
             body.resize(3000, b'!');
         }
-        let properties: [&[u8]; 1] = [b"TAGS\x01tag\x02"];
+        let number = |body: &[u8]| String::from_utf8_lossy(&body[..8]).into_owned();
+        let properties: Vec<_> = messages.iter().map(|(_, body)| keys::properties(&number(body))).collect();
+        let properties: Vec<[&[u8]; 1]> = properties.iter().map(|properties| [&properties[..]]).collect();
         let drafts: Vec<_> = messages
             .iter()
-            .map(|(queue, body)| Draft {
+            .zip(&properties)
+            .map(|((queue, body), properties)| Draft {
                 queue,
                 flag: 0,
                 sys_flag: 0,
@@ -265,7 +287,7 @@ impl World<'_> {
                 reconsume_times: 0,
                 prepared_transaction_offset: 0,
                 body,
-                properties: &properties,
+                properties,
             })
             .collect();
         let mut placed = Vec::new();

@@ -238,7 +238,7 @@ fn read_all(store: &Store) -> Result<Queues, String> {
     Ok(queues)
 }
 
-fn record(store: &Store, queue: &Queue, offset: u64) -> Result<Vec<u8>, String> {
+pub(super) fn record(store: &Store, queue: &Queue, offset: u64) -> Result<Vec<u8>, String> {
     let (mut entries, mut bytes) = (Vec::new(), Vec::new());
     let text = |error: ReadError| error.to_string();
     queue.entries(QueueOffset(offset), 1, Wait::Allowed, &mut entries).map_err(text)?;
