@@ -41,8 +41,9 @@ type ByQueue = BTreeMap<u32, u64>;
 #[serde(rename_all = "camelCase", default)]
 struct OffsetsFile {
     data_version: DataVersion,
-    /// Ours: journal entries before this queue offset are contained. RocketMQ ignores it.
-    gantry_journal_offset: u64,
+    /// Ours: journal entries before this queue offset are contained. RocketMQ ignores it, and what RocketMQ has written is
+    /// without it: then the whole journal is older.
+    gantry_journal_offset: Option<u64>,
     offset_table: HashMap<String, ByQueue>,
 }
 
@@ -74,14 +75,18 @@ impl ConsumerOffsets {
     /// Reads the snapshot and replays the journal behind it.
     pub(crate) fn open(store: Store, disk: Arc<dyn Disk>, options: Arc<BrokerOptions>) -> io::Result<Self> {
         let file = options.data.join("config").join("consumerOffset.json");
-        let snapshot: OffsetsFile = read_json(&*disk, &file)?.unwrap_or_default();
+        let found: Option<OffsetsFile> = read_json(&*disk, &file)?;
         let journal = store.queue_or_create(JOURNAL_TOPIC, 0).map_err(io::Error::other)?;
-        let mut table = snapshot.offset_table;
         let end = journal.end().get();
-        replay(&store, &journal, snapshot.gantry_journal_offset.min(end), &mut table)?;
+        let contained = found.as_ref().map_or(0, |snapshot| snapshot.gantry_journal_offset.unwrap_or(end));
+        let by_another = found.as_ref().is_some_and(|snapshot| snapshot.gantry_journal_offset.is_none());
+        let snapshot = found.unwrap_or_default();
+        let mut table = snapshot.offset_table;
+        replay(&store, &journal, contained.min(end), &mut table)?;
         // Under asynchronous flush a power loss can take journal records back that the snapshot counts as contained. Then the
         // snapshot is written anew, or later records at those places would be passed over by the next start.
-        let since_snapshot = snapshot.gantry_journal_offset > end;
+        // Written anew, too, when it is RocketMQ's: what is journalled from now on is not contained.
+        let since_snapshot = contained > end || by_another;
         let state = State { table, version: snapshot.data_version, since_snapshot, ..State::default() };
         let state = Mutex::new(state);
         let offsets = ConsumerOffsets { state, journalling: Mutex::new(()), store, journal, disk, file, options };
@@ -166,7 +171,7 @@ impl ConsumerOffsets {
             state.version.bump(self.options.clock.now_ms());
             OffsetsFile {
                 data_version: state.version.clone(),
-                gantry_journal_offset: self.journal.next_offset().0,
+                gantry_journal_offset: Some(self.journal.next_offset().0),
                 offset_table: state.table.clone(),
             }
         };

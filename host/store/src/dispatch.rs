@@ -74,6 +74,7 @@ pub(crate) struct Dispatcher {
 /// Queues met so far.
 #[derive(Default)]
 struct Known {
+    pass_over_indexed: bool,
     topics: FxHashMap<Box<str>, FxHashMap<u32, Option<usize>>>,
     places: Vec<Place>,
 }
@@ -131,6 +132,12 @@ impl Dispatcher {
         self.position = after;
         self.last_store_ms = store_ms.max(self.last_store_ms);
         Ok(true)
+    }
+
+    /// For a log that another program went on with, before the first step: a queue takes no record that lies before its
+    /// last entry. Its topic may have been deleted and made anew since that record was written.
+    pub(crate) fn pass_over_indexed(&mut self) {
+        self.known.pass_over_indexed = true;
     }
 
     /// Queues with entries that are not synced; from now on they count as synced.
@@ -298,6 +305,8 @@ impl Known {
         let place = match queues.for_dispatch(topic, id) {
             Ok(queue) => {
                 let first = queue.end().get();
+                let indexed = if self.pass_over_indexed { queue.indexed_below() } else { 0 };
+                let dead_below = dead_below.max(indexed);
                 let place = Place { queue, dead_below, first, entries: Vec::new(), count: 0, unsynced: false };
                 self.places.push(place);
                 Some(self.places.len() - 1)

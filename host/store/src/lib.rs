@@ -19,6 +19,7 @@
 //! What it does not do: network, replication, message semantics (delay, retry, transactions).
 //! It does not map files into memory: a failing disk would be a SIGBUS where here it is an error value.
 
+mod abort;
 mod background;
 mod checkpoint;
 mod dispatch;
@@ -26,6 +27,7 @@ mod error;
 mod health;
 mod index;
 mod inner;
+mod layout;
 mod lock;
 mod log;
 mod lookup;
@@ -36,6 +38,7 @@ mod queues;
 mod recover;
 mod retention;
 mod store;
+mod takeover;
 mod tombstone;
 
 pub use error::{AppendError, Corrupt, DeleteError, DiskError, OpenError, QueueError, ReadError};

@@ -102,6 +102,14 @@ impl Queue {
         first.first().map(|entry| entry.physical_offset)
     }
 
+    /// Where the record of the last entry ends; 0 without one, or when it cannot be read.
+    pub(crate) fn indexed_below(&self) -> u64 {
+        let mut last = Vec::with_capacity(1);
+        let at = QueueOffset(self.end.get().saturating_sub(1)).max(self.min_offset());
+        let read = self.entries(at, 1, Wait::Allowed, &mut last);
+        last.first().filter(|_| read.is_ok()).map_or(0, |entry| entry.physical_offset.0 + u64::from(entry.size))
+    }
+
     /// Adds entries from `from` on to `out`, at most `max`, none beyond the end. It may add fewer: ask again from where it
     /// stopped. [`Read::WouldBlock`] adds none. `from` at or beyond the end adds none and is no error.
     pub fn entries(

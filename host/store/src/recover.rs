@@ -23,13 +23,14 @@ use gantry_base::{disk::Disk, watermark::Watermark};
 use parking_lot::Mutex;
 
 use crate::{
+    abort::{self, LastRun},
     checkpoint::{Checkpoints, Mark},
     dispatch::{DispatchError, Dispatcher, Targets},
     error::{DiskError, OpenError, While},
     health::Pulse,
     index::{Index, Opening},
     inner::{CheckpointState, Inner, Marks},
-    lock,
+    layout, lock,
     log::{
         Log,
         segment::{Segment, parse_file_name},
@@ -40,6 +41,7 @@ use crate::{
     queue::{Below, Queue, load::load},
     queues::Queues,
     retention::{Keeping, Pressure},
+    takeover,
     tombstone::{Tombstone, Tombstones},
 };
 
@@ -77,6 +79,8 @@ pub enum RecoveryProgress {
 pub struct RecoveryReport {
     /// The last process shut down in order, or there was none.
     pub clean: bool,
+    /// Another program (Apache RocketMQ) had the store open since Gantry last did: what it wrote was taken over.
+    pub taken_over: bool,
     /// Physical offset that the check of the log began at.
     pub from: u64,
     /// Where the log ends.
@@ -114,39 +118,50 @@ pub(crate) fn open(
 ) -> Result<(Arc<Inner>, RecoveryReport), OpenError> {
     let begun = Instant::now();
     options.check().map_err(OpenError::Options)?;
+    layout::check(&*disk, dir, &options)?;
     let guard = lock::take(&*disk, dir)?;
     let (log_folder, queue_folder) = (dir.join("commitlog"), dir.join("consumequeue"));
-    let dirty = lock::mark_running(&*disk, dir)?;
+    let last = abort::last_run(&*disk, dir)?;
+    let dirty = last != LastRun::Ended;
     let (mut checkpoints, mut mark) = Checkpoints::open(&*disk, dir)?;
-    let rebuild = mark.is_some_and(|mark| mark.position > 0) && is_absent(&*disk, &queue_folder)?;
-    if let Some(mark) = mark.as_mut().filter(|_| rebuild) {
+    disk.create_dir_all(&log_folder).doing("create folder", &log_folder)?;
+    let segments = open_segments(&*disk, &log_folder, &options, mark.map_or(0, |mark| mark.position))?;
+    let log = Log::new(disk.clone(), log_folder.clone(), options.segment_size_bytes, segments);
+    // Consume queues, checkpoint and checksums are trusted only as far as the program that ran last took care of them.
+    let taken_over = takeover::happened(&log, last, mark)?;
+    abort::mark_running(&*disk, dir, last, taken_over)?;
+    let something = mark.map_or(!log.segments().is_empty(), |mark| mark.position > 0);
+    let rebuild = something && is_absent(&*disk, &queue_folder)?;
+    if rebuild {
         // An operator's way to have the queues rebuilt. Noted before the folder is made, lest a crash forgets it.
-        mark.position = 0;
-        checkpoints.write(*mark)?;
+        let from_start = Mark { position: 0, checked_from: mark.map_or(u64::MAX, |mark| mark.checked_from) };
+        checkpoints.write(from_start)?;
+        mark = Some(from_start);
     }
-    for folder in [&log_folder, &queue_folder] {
-        disk.create_dir_all(folder).doing("create folder", folder)?;
-    }
+    disk.create_dir_all(&queue_folder).doing("create folder", &queue_folder)?;
     // An earlier life may have died between making a name and making it durable; now every name that is seen is durable.
     sync_folders(&*disk, dir, &[&log_folder, &queue_folder])?;
-
-    let segments = open_segments(&*disk, &log_folder, &options, mark.map_or(0, |mark| mark.position))?;
-    let log = Log::new(disk.clone(), log_folder, options.segment_size_bytes, segments);
     let queues = Queues::new(disk.clone(), queue_folder, options.queue_file_entries);
     let tombstones = Tombstones::open(disk.clone(), dir.join("deletedTopics.json"))?;
     finish_deletions(&*disk, &queues, &tombstones)?;
 
     let mut report = RecoveryReport { clean: !dirty, queues_rebuilt: rebuild, ..RecoveryReport::default() };
-    let floor = mark.map_or(0, |mark| mark.position).max(log.min());
+    report.taken_over = taken_over;
+    let known = mark.map_or(0, |mark| mark.position).max(log.min());
+    let from_start = mark.is_some_and(|mark| mark.position == 0);
+    let floor = if taken_over && !from_start { takeover::scan_from(&*disk, dir, &log, known)? } else { known };
     report.from = floor;
-    report.queues = load_queues(&log, &queues, &tombstones, floor, progress)?;
+    if !taken_over {
+        report.queues = load_queues(&log, &queues, &tombstones, floor, progress)?;
+    }
 
-    let checked_from = mark.map_or(u64::MAX, |mark| mark.checked_from);
+    let checked_from = mark.filter(|_| !taken_over).map_or(u64::MAX, |mark| mark.checked_from);
     let total = log.segments().last().map_or(0, |last| last.end()).saturating_sub(floor);
     let mut on_log = |position: u64| progress(RecoveryProgress::Log { done: position - floor, total });
     let scanned = scan::scan(&log, floor, checked_from, dirty, &options, &mut on_log)?;
     (report.end, report.records) = (scanned.end, scanned.records);
-    report.cut = cut(&log, scanned.end, dirty, &scanned.reason)?;
+    let untidy = dirty || taken_over;
+    report.cut = cut(&log, scanned.end, untidy, &scanned.reason)?;
     log.sync(floor, scanned.end.max(floor + 1))?;
     tombstones.clamp(scanned.end).map_err(DiskError::from)?;
 
@@ -165,9 +180,13 @@ pub(crate) fn open(
         floor,
     });
     let mut dispatcher = Dispatcher::new(floor);
+    if taken_over {
+        report.queues = load_queues(&log, &queues, &tombstones, end, progress)?;
+        dispatcher.pass_over_indexed();
+    }
     let targets = Targets { queues: &queues, tombstones: &tombstones, index: &index };
     report.queues_rebuilt |= dispatch(&log, targets, &mut dispatcher, end, &metrics, progress)?;
-    if dirty {
+    if untidy {
         for queue in queues.all() {
             queue.files.truncate(queue.end().get())?;
             queue.files.close();
@@ -194,7 +213,7 @@ pub(crate) fn open(
         marks.expiring.clone(),
     ]);
     // Without a mark the log may be RocketMQ's: then it is checked by what it has, and from its end on by all.
-    let checked_from = mark.map_or(scanned.end, |mark| mark.checked_from);
+    let checked_from = mark.filter(|_| !taken_over).map_or(scanned.end, |mark| mark.checked_from);
     let mark = Mark { position: mark.map_or(0, |mark| mark.position), checked_from };
     let inner = Arc::new(Inner {
         disk,
@@ -216,6 +235,10 @@ pub(crate) fn open(
         lock: Mutex::new(Some(guard)),
     });
     inner.first_checkpoint()?;
+    if taken_over {
+        // Only now: the checkpoint says from where on records are Gantry's, and none is there yet.
+        abort::claim(&*inner.disk, dir)?;
+    }
     inner.look_at_disk();
     report.elapsed_ms = begun.elapsed().as_millis() as u64;
     tracing::info!(

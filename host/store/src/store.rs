@@ -7,12 +7,11 @@ use gantry_model::offset::PhysicalOffset;
 use parking_lot::Mutex;
 
 use crate::{
-    Read, Wait, background,
+    Read, Wait, abort, background,
     error::{AppendError, DeleteError, DiskError, OpenError, QueueError, ReadError, While},
     health::Health,
     index::{IndexState, KeyQuery, KeysFound, Progress},
     inner::Inner,
-    lock,
     log::tail::{Draft, Placed},
     metrics::StoreMetrics,
     options::{Background, Options},
@@ -340,7 +339,7 @@ fn finish(inner: &Inner) -> Result<(), DiskError> {
     }
     inner.index.checkpoint(true);
     inner.checkpoint()?;
-    lock::mark_stopped(&*inner.disk, &inner.dir)
+    abort::mark_stopped(&*inner.disk, &inner.dir)
 }
 
 impl Owner {

@@ -462,7 +462,10 @@ fn files_of_another_size_and_missing_files_stop_the_start() {
         error.to_string()
     };
     assert!(refused(Options { segment_size_bytes: 4096, ..options() }).contains("segment_size_bytes"));
-    assert!(refused(Options { segment_size_bytes: 16_384, ..options() }).contains("has 8192 bytes, expected 16384"));
+    assert!(
+        refused(Options { segment_size_bytes: 16_384, ..options() })
+            .contains("has 8192 bytes, expected files of 16384")
+    );
     disk.remove_file(Path::new("/store/commitlog/00000000000000008192")).unwrap();
     assert!(refused(options()).contains("00000000000000016384: begins at 16384"));
     let bad = Options { segment_size_bytes: 1, ..options() };
