@@ -63,6 +63,7 @@ impl Subscription {
             || self.code_set.is_empty()
             || self.sub_string == "*"
             || i32::try_from(tag_code).is_ok_and(|code| self.code_set.contains(&code))
+            || crate::tag::is_ext_address(tag_code)
     }
 }
 
@@ -100,6 +101,7 @@ mod tests {
         let two = Subscription::from_tags("t", " TagA || TagB ||");
         assert_eq!(two.code_set, BTreeSet::from([2598919, 2598920]));
         assert!(two.accepts_code(2598919) && !two.accepts_code(1) && !two.accepts_code(0));
+        assert!(two.accepts_code(i64::MIN + 7), "an address says nothing about the tag");
         assert!(Subscription::from_tags("t", " * ").accepts_code(1));
         assert!(Subscription::from_tags("t", "").accepts_code(0));
     }

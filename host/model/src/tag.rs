@@ -10,6 +10,12 @@ pub fn tag_code(tag: Option<&str>) -> i64 {
     tag.map_or(0, |tag| i64::from(java_hash(tag)))
 }
 
+/// Whether a tag code is none but the address of an extension unit (RocketMQ's `enableConsumeQueueExt`): below every hash.
+/// What tag the message has is not known then.
+pub fn is_ext_address(tag_code: i64) -> bool {
+    tag_code < i64::from(i32::MIN)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -94,7 +94,7 @@ impl TagSet {
 
     /// Whether an entry of the consume queue may have one of the tags; hashes collide, so the text decides later.
     pub fn admits_code(&self, tag_code: i64) -> bool {
-        self.codes.binary_search(&tag_code).is_ok()
+        self.codes.binary_search(&tag_code).is_ok() || tag::is_ext_address(tag_code)
     }
 
     /// Whether the tag is one of them.

@@ -1,6 +1,7 @@
 //! One queue of one topic: its entries, its end, its next offset.
 
 mod entry;
+mod ext;
 pub(crate) mod files;
 pub(crate) mod load;
 pub(crate) mod trim;
@@ -155,6 +156,7 @@ impl Queue {
             slot += read as u64;
             left -= read;
         }
+        self.files.resolve_ext(&mut out[before..], wait);
         Ok(Read::Done)
     }
 

@@ -10,7 +10,10 @@ use std::{
 use gantry_base::disk::{Disk, DiskFile};
 use parking_lot::{Mutex, RwLock};
 
-use super::entry::ENTRY_LEN;
+use super::{
+    entry::{ENTRY_LEN, QueueEntry},
+    ext,
+};
 use crate::{
     Wait,
     error::{DiskError, SYNC, While},
@@ -100,6 +103,11 @@ impl QueueFiles {
                 _ => Ok(Found::WouldBlock),
             },
         }
+    }
+
+    /// See [`ext::resolve`].
+    pub(crate) fn resolve_ext(&self, entries: &mut [QueueEntry], wait: Wait) {
+        ext::resolve(&*self.disk, &self.folder, entries, wait);
     }
 
     /// Makes all entries written so far durable, and the names of their files; says which folders above need a sync.
