@@ -4,4 +4,5 @@
 
 pub mod node;
 pub mod report;
+pub mod rocketmq;
 pub mod wire;

@@ -140,13 +140,7 @@ impl Node {
 
     /// Resident memory in KiB: all of it, and the part that is not backed by files.
     pub fn resident_kib(&self) -> Result<(u64, u64)> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let field = |name: &str| -> Result<u64> {
-            let line =
-                status.lines().find(|line| line.starts_with(name)).with_context(|| format!("{name} in status"))?;
-            Ok(line.split_whitespace().nth(1).unwrap_or_default().parse()?)
-        };
-        Ok((field("VmRSS:")?, field("RssAnon:")?))
+        memory_kib(self.child.id())
     }
 }
 
@@ -155,6 +149,16 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Resident memory of a process in KiB: all of it, and the part that is not backed by files.
+pub fn memory_kib(pid: u32) -> Result<(u64, u64)> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let field = |name: &str| -> Result<u64> {
+        let line = status.lines().find(|line| line.starts_with(name)).with_context(|| format!("{name} in status"))?;
+        Ok(line.split_whitespace().nth(1).unwrap_or_default().parse()?)
+    };
+    Ok((field("VmRSS:")?, field("RssAnon:")?))
 }
 
 fn first_line(child: &mut Child) -> Result<String> {

@@ -45,6 +45,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Open one directory with Apache RocketMQ and with Gantry in turn; each must find all that the other stored
+    Exchange {
+        /// Passed on, for example --quick or --messages 10000
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Replace a bound filter under load and audit every message against the version that judged it
     Swap {
         /// Passed on, for example --reloads 200 --rate 20000
@@ -86,6 +92,7 @@ fn run(task: Task) -> Result<()> {
         Task::Plugins => wasm::build_plugins(),
         Task::Interop { arguments } => with_node("interop", &arguments),
         Task::Crash { arguments } => with_node("crash", &arguments),
+        Task::Exchange { arguments } => with_node("exchange", &arguments),
         Task::Swap { mut arguments } => {
             arguments.extend(["--guest".to_owned(), wasm::build_versioned_guest()?.display().to_string()]);
             with_node("swap", &arguments)
