@@ -16,6 +16,7 @@ use crate::{
     clients::Clients,
     consumer_offsets::{self, ConsumerOffsets},
     groups::GroupTable,
+    holds,
     options::BrokerOptions,
     queue_locks::QueueLocks,
     registration,
@@ -111,6 +112,7 @@ impl Broker {
         for level in schedule::levels() {
             tasks.spawn(schedule::follow(self.clone(), level, cancel.clone()));
         }
+        tasks.spawn(holds::follow(self.clone(), cancel.clone()));
         self.every(tasks, cancel, consumer_offsets::JOURNAL_EVERY_MS, "journal consumer offsets", |broker| {
             broker.offsets.journal()
         });
@@ -133,8 +135,9 @@ impl Broker {
 
     /// Saves what is kept in memory. Call it after the listeners are drained and before the store shuts down.
     pub fn save(&self) -> io::Result<()> {
-        self.offsets.snapshot()?;
-        self.delivered.save(self.options.clock.now_ms())
+        let offsets = self.offsets.save();
+        let delivered = self.delivered.save(self.options.clock.now_ms());
+        offsets.and(delivered)
     }
 
     fn expire(&self) {

@@ -85,12 +85,19 @@ impl ConsumerOffsets {
         replay(&store, &journal, contained.min(end), &mut table)?;
         // Under asynchronous flush a power loss can take journal records back that the snapshot counts as contained. Then the
         // snapshot is written anew, or later records at those places would be passed over by the next start.
-        // Written anew, too, when it is RocketMQ's: what is journalled from now on is not contained.
-        let since_snapshot = contained > end || by_another;
+        // Written anew, too, when it is RocketMQ's: what is journalled from now on is not contained. And when it lacks some,
+        // because the journal's part of the log is kept until it does not.
+        let since_snapshot = contained != end || by_another;
         let state = State { table, version: snapshot.data_version, since_snapshot, ..State::default() };
         let state = Mutex::new(state);
         let offsets = ConsumerOffsets { state, journalling: Mutex::new(()), store, journal, disk, file, options };
-        offsets.snapshot()?;
+        match offsets.snapshot() {
+            // What it lacks is in the journal, and a full disk must not keep the broker from serving.
+            Err(error) if contained <= end && !by_another => {
+                tracing::warn!(%error, "consumer offsets were read but not saved; it is tried again");
+            }
+            saved => saved?,
+        }
         Ok(offsets)
     }
 
@@ -143,7 +150,7 @@ impl ConsumerOffsets {
         for chunk in entries.chunks(JOURNAL_RECORD_ENTRIES_MAX) {
             let body =
                 serde_json::to_vec(&chunk.iter().copied().collect::<BTreeMap<_, _>>()).map_err(io::Error::other)?;
-            if let Err(error) = Outgoing::internal(&self.options, body).append(&self.store, &self.journal) {
+            if let Err(error) = Outgoing::internal(&self.options, body).append_own(&self.store, &self.journal) {
                 // Tried again next time; newer commits of the same queue win.
                 let mut state = self.state.lock();
                 for (key, queues) in changed {
@@ -158,13 +165,18 @@ impl ConsumerOffsets {
         Ok(())
     }
 
-    /// Journals what changed, then writes the snapshot if anything changed since the last one. Blocks on the disk.
+    /// Journals what changed, then writes the snapshot if anything changed since the last one. `Ok`: one of the two has
+    /// everything. Blocks on the disk.
     pub(crate) fn snapshot(&self) -> io::Result<()> {
         let _one = self.journalling.lock();
-        self.journal_changes()?;
+        // The snapshot holds what the journal does not take, and needs less space than it.
+        let journalled = self.journal_changes();
+        // Nobody else writes to the journal meanwhile.
+        let contained = self.store.appended().get();
         let file = {
             let mut state = self.state.lock();
-            if !state.since_snapshot {
+            if !state.since_snapshot && journalled.is_ok() {
+                self.options.holds.consumer_offsets.advance(contained);
                 return Ok(());
             }
             state.since_snapshot = false;
@@ -175,7 +187,20 @@ impl ConsumerOffsets {
                 offset_table: state.table.clone(),
             }
         };
-        write_json(&*self.disk, &self.file, &file).inspect_err(|_| self.state.lock().since_snapshot = true)
+        write_json(&*self.disk, &self.file, &file).inspect_err(|_| self.state.lock().since_snapshot = true)?;
+        self.options.holds.consumer_offsets.advance(contained);
+        Ok(())
+    }
+
+    /// The snapshot at the end; an error says what is lost.
+    pub(crate) fn save(&self) -> io::Result<()> {
+        self.snapshot().map_err(|error| {
+            let lost: usize = self.state.lock().changed.values().map(BTreeMap::len).sum();
+            io::Error::other(format!(
+                "{error}; {lost} consumer offsets that were committed last are not on disk: their groups get those messages \
+                 once more, none is skipped"
+            ))
+        })
     }
 }
 

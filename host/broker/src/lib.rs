@@ -11,6 +11,7 @@ mod broker;
 mod clients;
 mod consumer_offsets;
 mod groups;
+mod holds;
 mod membership;
 mod message;
 mod offsets;
@@ -28,6 +29,7 @@ mod topics;
 mod unique_key;
 
 pub use broker::{Broker, BrokerMetrics};
+pub use holds::Holds;
 pub use options::BrokerOptions;
 pub use reply::Refusal;
 pub use serve::BrokerService;

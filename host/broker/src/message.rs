@@ -7,6 +7,8 @@ use gantry_store::{AppendError, Draft, Placed, Queue, Store};
 
 use crate::options::BrokerOptions;
 
+type Append = fn(&Store, &[Draft<'_>], &mut Vec<Placed>) -> Result<(), AppendError>;
+
 /// A message that owns its parts, ready for the log.
 #[derive(Debug, Clone)]
 pub(crate) struct Outgoing {
@@ -58,10 +60,20 @@ impl Outgoing {
         properties::push(&mut self.properties, name, value);
     }
 
+    /// Appends it as what a client sends.
     pub(crate) fn append(&self, store: &Store, queue: &Arc<Queue>) -> Result<Placed, AppendError> {
+        self.append_with(Store::append, store, queue)
+    }
+
+    /// Appends it also while the disk is too full for clients: see [`Store::append_own`].
+    pub(crate) fn append_own(&self, store: &Store, queue: &Arc<Queue>) -> Result<Placed, AppendError> {
+        self.append_with(Store::append_own, store, queue)
+    }
+
+    fn append_with(&self, append: Append, store: &Store, queue: &Arc<Queue>) -> Result<Placed, AppendError> {
         let mut placed = Vec::with_capacity(1);
         let parts = [self.properties.as_slice()];
-        store.append(&[self.draft(queue, &parts)], &mut placed)?;
+        append(store, &[self.draft(queue, &parts)], &mut placed)?;
         // One draft, one place: the store promises as many places as drafts.
         Ok(placed[0])
     }

@@ -71,8 +71,15 @@ impl Broker {
     /// Store time of the queue's first message, -1 when it has none. Reads the log.
     pub(crate) fn earliest_store_time(&self, request: &QueueRequest) -> Result<i64, Refusal> {
         let Some(queue) = self.queue_of(request) else { return Ok(-1) };
-        let time = self.store.store_time_of(&queue, queue.min_offset()).map_err(read_failed)?;
-        Ok(time.map_or(-1, |time_ms| time_ms as i64))
+        loop {
+            let first = queue.min_offset();
+            match self.store.store_time_of(&queue, first).map_err(read_failed)? {
+                Some(time_ms) => return Ok(time_ms as i64),
+                // It was deleted meanwhile, and another is the first.
+                None if queue.min_offset() > first => {}
+                None => return Ok(-1),
+            }
+        }
     }
 
     /// The offset of a time. Reads the log by bisection.

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use gantry_base::{access::AccessList, clock::Clock};
 use gantry_store::Flush;
 
+use crate::holds::Holds;
+
 /// Identity, behaviour and limits of one broker. The binary fills it from the cluster file; every number has RocketMQ's
 /// default unless its doc says why not.
 #[derive(Debug, Clone)]
@@ -57,6 +59,8 @@ pub struct BrokerOptions {
     pub admin: AccessList,
     /// Region stored in every message and told to producers.
     pub region: String,
+    /// What is needed of the log; the store is opened with the same, see [`Holds::of_store`].
+    pub holds: Holds,
     /// Time.
     pub clock: Clock,
 }
@@ -90,6 +94,7 @@ impl BrokerOptions {
             groups_max: 100_000,
             admin: AccessList::default(),
             region: "DefaultRegion".to_owned(),
+            holds: Holds::default(),
             clock: Clock::system(),
         }
     }

@@ -20,7 +20,7 @@ use gantry_protocol::{
     code::{request, response},
     request::pull::{PullReply, PullRequest},
 };
-use gantry_store::{Queue, Wait};
+use gantry_store::{Queue, ReadError, Wait};
 use tokio::time::Instant;
 
 use crate::{
@@ -72,10 +72,11 @@ async fn read_or_wait(broker: &Arc<Broker>, source: &Arc<Source>, request: &Pull
     let queue = &source.queue;
     let (min, end) = (queue.min_offset(), QueueOffset(queue.end().get()));
     let mut from = match QueueOffset::from_wire(request.queue_offset) {
-        Some(asked) if asked < min => return Ok(Answer::moved(min, "OFFSET_TOO_SMALL")),
+        Some(QueueOffset(0)) if end == QueueOffset(0) => QueueOffset(0),
+        _ if end == QueueOffset(0) => return Ok(Answer::moved(end, "NO_MESSAGE_IN_QUEUE")),
         Some(asked) if asked > end => return Ok(Answer::moved(end, "OFFSET_OVERFLOW_BADLY")),
-        Some(asked) => asked,
-        None => return Ok(Answer::moved(min, "OFFSET_TOO_SMALL")),
+        Some(asked) if asked >= min => asked,
+        _ => return Ok(Answer::moved(min, "OFFSET_TOO_SMALL")),
     };
     let begun = from;
     let may_wait = request.sys_flag & sys_flag::PULL_SUSPEND != 0;
@@ -86,7 +87,22 @@ async fn read_or_wait(broker: &Arc<Broker>, source: &Arc<Source>, request: &Pull
     loop {
         // Taken before the look, so that a swap or an arrival during it is not missed.
         let generation = broker.plugins.generation().get();
-        let scan = scan(broker, source, from).await?;
+        let scan = match scan(broker, source, from).await {
+            Ok(scan) => scan,
+            Err(ScanError::Store(ReadError::TooSmall { min, .. })) => {
+                return Ok(Answer::moved(min, "OFFSET_TOO_SMALL"));
+            }
+            Err(ScanError::Store(ReadError::Outside { asked, min, .. })) if asked.0 < min => {
+                // Retention took the segment between the entry and its record; the minimum has moved before.
+                let next = Scan::nothing(from.max(queue.min_offset()));
+                return Ok(Answer {
+                    code: response::PULL_RETRY_IMMEDIATELY,
+                    remark: "MESSAGE_WAS_REMOVING",
+                    scan: next,
+                });
+            }
+            Err(error) => return Err(Refusal::new(response::SYSTEM_ERROR, error.to_string())),
+        };
         if from > begun && scan.filter != judged_by {
             // One version judges one answer: what this look found is left to the next pull.
             let skipped = Scan { filter: judged_by, ..Scan::nothing(from) };
@@ -105,7 +121,7 @@ async fn read_or_wait(broker: &Arc<Broker>, source: &Arc<Source>, request: &Pull
             match (&parked, scan.stop) {
                 // Not allowed to wait, or too many wait already.
                 (None, _) => false,
-                (Some(_), Stop::Held) => {
+                (Some(_), Stop::Held | Stop::Missing) => {
                     let changed = broker.plugins.generation().reached(generation + 1);
                     let retry = deadline.min(Instant::now() + HOLD_RETRY);
                     tokio::time::timeout_at(retry, changed).await.is_ok() || retry < deadline
@@ -121,22 +137,26 @@ async fn read_or_wait(broker: &Arc<Broker>, source: &Arc<Source>, request: &Pull
                 // The client moves on over what was looked at and refused.
                 (_, true) => Answer { code: response::PULL_RETRY_IMMEDIATELY, remark: "NO_MATCHED_MESSAGE", scan },
                 (Stop::Held, false) => Answer { code: response::PULL_NOT_FOUND, remark: "HELD_BY_FILTER", scan },
-                (_, false) => Answer { code: response::PULL_NOT_FOUND, remark: "NO_MATCHED_MESSAGE", scan },
+                // Unlike RocketMQ, the consumer stays there: what cannot be read is not passed over.
+                (Stop::Missing, false) => Answer { code: response::PULL_NOT_FOUND, remark: "OFFSET_FOUND_NULL", scan },
+                (_, false) if from.0 == 0 => {
+                    Answer { code: response::PULL_NOT_FOUND, remark: "NO_MESSAGE_IN_QUEUE", scan }
+                }
+                (_, false) => Answer { code: response::PULL_NOT_FOUND, remark: "OFFSET_OVERFLOW_ONE", scan },
             });
         }
     }
 }
 
 /// Looks once; on the worker when everything is in memory and the filter is quick, else on a bounded pool.
-async fn scan(broker: &Arc<Broker>, source: &Arc<Source>, from: QueueOffset) -> Result<Scan, Refusal> {
+async fn scan(broker: &Arc<Broker>, source: &Arc<Source>, from: QueueOffset) -> Result<Scan, ScanError> {
     // Looked up for every look: a filter bound or unbound while the pull waits counts from then on.
     let bound = source.filtered.as_ref().and_then(|(topic, group)| broker.plugins.binding(topic, group));
     let selector = Selector::new(source.subscription.clone(), bound.clone());
-    let failed = |error: ScanError| Refusal::new(response::SYSTEM_ERROR, error.to_string());
     if !selector.wants_blocking() {
         match crate::scan::scan(&broker.store, &broker.options, source, on_error(&bound), selector, from, Wait::Never) {
             Err(ScanError::WouldBlock) => {}
-            done => return done.map_err(failed),
+            done => return done,
         }
     }
     // The semaphore is never closed.
@@ -148,8 +168,8 @@ async fn scan(broker: &Arc<Broker>, source: &Arc<Source>, from: QueueOffset) -> 
         crate::scan::scan(&broker.store, &broker.options, &source, on_error, selector, from, Wait::Allowed)
     };
     match tokio::task::spawn_blocking(blocking).await {
-        Ok(done) => done.map_err(failed),
-        Err(stopped) => Err(Refusal::new(response::SYSTEM_ERROR, stopped.to_string())),
+        Ok(done) => done,
+        Err(stopped) => Err(ScanError::Stopped(stopped)),
     }
 }
 

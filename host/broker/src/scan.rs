@@ -23,6 +23,8 @@ pub(crate) enum Stop {
     Limit,
     /// Before a message that the filter cannot decide.
     Held,
+    /// Before an entry that is not in the queue's file although the queue has it.
+    Missing,
 }
 
 /// What one look found.
@@ -54,6 +56,9 @@ pub(crate) enum ScanError {
     WouldBlock,
     #[error(transparent)]
     Store(#[from] ReadError),
+    /// The thread that looked is gone.
+    #[error(transparent)]
+    Stopped(tokio::task::JoinError),
     #[error(
         "the log holds no readable record where queue offset {offset} points: {error}; the queue stops here, nothing is skipped"
     )]
@@ -76,13 +81,15 @@ pub(crate) fn scan(
     let mut entries = Vec::with_capacity(ENTRIES_PER_READ);
     while scanned < options.pull_scan_max {
         entries.clear();
+        let end = source.queue.end().get();
         let want = ENTRIES_PER_READ.min(options.pull_scan_max - scanned);
         if !is_done(source.queue.entries(scan.next, want, wait, &mut entries))? {
             // What was found so far is worth an answer; the rest comes with the next pull.
             return if scan.messages > 0 { Ok(Scan { stop: Stop::Limit, ..scan }) } else { Err(ScanError::WouldBlock) };
         }
         if entries.is_empty() {
-            return Ok(Scan { stop: Stop::End, ..scan });
+            let stop = if scan.next.0 < end { Stop::Missing } else { Stop::End };
+            return Ok(Scan { stop, ..scan });
         }
         scanned += entries.len();
         match look.deliver(&entries, &mut selector, &mut scan) {

@@ -54,7 +54,7 @@ impl Delivered {
         Ok(Delivered { state: Mutex::new((found, false)), disk, file })
     }
 
-    fn get(&self, level: DelayLevel) -> QueueOffset {
+    pub(crate) fn get(&self, level: DelayLevel) -> QueueOffset {
         QueueOffset(self.state.lock().0.offset_table.get(&level.number()).copied().unwrap_or(0))
     }
 
@@ -86,6 +86,7 @@ pub(crate) async fn follow(broker: Arc<Broker>, level: DelayLevel, cancel: Cance
         return;
     };
     let mut next = broker.delivered.get(level).max(queue.min_offset());
+    let mut failing = false;
     loop {
         let step = async {
             if queue.end().reached(next.0 + 1).await.is_err() {
@@ -104,13 +105,16 @@ pub(crate) async fn follow(broker: Arc<Broker>, level: DelayLevel, cancel: Cance
         };
         match delivered {
             Ok(Ok((after, end))) => {
+                failing = false;
                 if broker.wait_durable(end).await.is_ok() {
                     next = after;
                     broker.delivered.set(level, next);
                 }
             }
             Ok(Err(error)) => {
-                tracing::error!(level = level.number(), queue_offset = %next, %error, "delayed messages wait: delivery failed and is tried again");
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::error!(level = level.number(), queue_offset = %next, %error, "delayed messages wait: delivery failed and is tried again every second");
+                }
                 tokio::select! {
                     () = cancel.cancelled() => return,
                     () = tokio::time::sleep(RETRY_AFTER) => {}
@@ -191,7 +195,7 @@ fn deliver(broker: &Broker, bytes: &[u8]) -> io::Result<Option<u64>> {
     let again = Outgoing::again(&message, broker.options.advertised, |name| {
         matches!(name, "DELAY" | "REAL_TOPIC" | "REAL_QID")
     });
-    again.append(&broker.store, queue).map(|placed| Some(placed.end)).map_err(io::Error::other)
+    again.append_own(&broker.store, queue).map(|placed| Some(placed.end)).map_err(io::Error::other)
 }
 
 /// All levels.

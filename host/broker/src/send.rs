@@ -143,10 +143,7 @@ async fn answer_when_flushed(broker: Arc<Broker>, confirmed: BytesMut, end: u64)
                 "stored, but the disk did not confirm it within flush_timeout_ms; it may be lost by a power failure";
             restated(&confirmed, response::FLUSH_DISK_TIMEOUT, remark)
         }
-        Ok(Err(_)) => {
-            let remark = "the log stopped before the message was flushed; it may or may not be stored";
-            restated(&confirmed, response::SERVICE_NOT_AVAILABLE, remark)
-        }
+        Ok(Err(_)) => restated(&confirmed, response::SERVICE_NOT_AVAILABLE, &broker.log_stopped()),
     }
 }
 

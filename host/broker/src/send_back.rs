@@ -12,7 +12,7 @@ use gantry_model::{
     properties,
 };
 use gantry_protocol::{code::response, message_id::MessageId, record::RecordView, request::send_back::SendBackRequest};
-use gantry_store::{Flush, Placed, Wait};
+use gantry_store::{Flush, Health, Placed, Wait};
 
 use crate::{broker::Broker, message::Outgoing, reply::Refusal, send};
 
@@ -86,6 +86,15 @@ fn copy(broker: &Broker, request: &SendBackRequest) -> Result<Option<Placed>, Re
 }
 
 impl Broker {
+    /// Why a message that was waited for is not acknowledged.
+    pub(crate) fn log_stopped(&self) -> String {
+        let reason = match self.store.health() {
+            Health::Failed(reason) => reason,
+            Health::Healthy => "the broker shuts down".into(),
+        };
+        format!("the log stopped before the message was flushed, it may or may not be stored: {reason}")
+    }
+
     /// Waits until the log is as durable up to `end` as this broker promises for a send.
     pub(crate) async fn wait_durable(&self, end: u64) -> Result<(), Refusal> {
         if self.options.flush != Flush::Sync {
@@ -94,9 +103,7 @@ impl Broker {
         let limit = Duration::from_millis(self.options.flush_timeout_ms);
         match tokio::time::timeout(limit, self.store.flushed().reached(end)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => {
-                Err(Refusal::new(response::SERVICE_NOT_AVAILABLE, "the log stopped before the message was flushed"))
-            }
+            Ok(Err(_)) => Err(Refusal::new(response::SERVICE_NOT_AVAILABLE, self.log_stopped())),
             Err(_) => Err(Refusal::new(
                 response::SYSTEM_ERROR,
                 "the disk did not confirm the message within flush_timeout_ms",

@@ -104,7 +104,7 @@ pub enum AppendError {
     #[error(transparent)]
     Unencodable(#[from] EncodeError),
     /// No space. Reads go on; appends succeed again when there is space.
-    #[error("the disk is full: {0}")]
+    #[error("the disk is full: {0}; free space on it, appends go on by themselves then")]
     Full(Arc<DiskError>),
     /// The disk is fuller than senders may make it. Reads go on; appends succeed again when it is not.
     #[error("{0}")]

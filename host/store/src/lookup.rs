@@ -106,7 +106,12 @@ pub(crate) fn offset_by_time(
     let (mut low, mut high) = (first, end);
     while low < high {
         let middle = low + (high - low) / 2;
-        let time_ms = store_time_of(log, queue, QueueOffset(middle))?.map_or(i64::MAX, |time_ms| time_ms as i64);
+        let time_ms = match store_time_of(log, queue, QueueOffset(middle))? {
+            Some(time_ms) => time_ms as i64,
+            // Deleted meanwhile: it was older than all that is there.
+            None if middle < queue.min_offset().0 => i64::MIN,
+            None => i64::MAX,
+        };
         let before = match boundary {
             Boundary::Lower => time_ms < timestamp_ms,
             Boundary::Upper => time_ms <= timestamp_ms,
@@ -117,10 +122,11 @@ pub(crate) fn offset_by_time(
             high = middle;
         }
     }
-    Ok(QueueOffset(match boundary {
+    let found = match boundary {
         Boundary::Lower => low,
         Boundary::Upper => low.saturating_sub(1).max(first),
-    }))
+    };
+    Ok(QueueOffset(found).max(queue.min_offset()))
 }
 
 fn entry(queue: &Queue, offset: QueueOffset, wait: Wait) -> Result<Option<QueueEntry>, ReadError> {

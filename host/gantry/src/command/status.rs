@@ -52,6 +52,17 @@ fn text(status: &Value) -> String {
             broker["flushed"],
             broker["dispatched"],
         );
+        let retention = &broker["retention"];
+        out += &format!(
+            "\n    log kept from {}, {} files deleted; disk {} % full",
+            retention["min"], retention["segments_deleted"], retention["disk_used_percent"]
+        );
+        if let Some(holder) = retention["held_by"].as_str() {
+            out += &format!("; deletion up to {} waits for: {holder}", retention["expiring"]);
+        }
+        if let Some(reason) = retention["refusing"].as_str() {
+            out += &format!("\n    sends are refused: {reason}");
+        }
     }
     out += &format!("\n  config       {}", status["config"]["file"].as_str().unwrap_or("built in"));
     for problem in status["config"]["problems"].as_array().into_iter().flatten() {

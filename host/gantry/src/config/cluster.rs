@@ -15,7 +15,7 @@ use gantry_protocol::frame::HEADER_BYTES_MAX;
 
 use super::{
     document::{Document, FILE_BYTES_MAX},
-    options::RECORD_MARGIN_BYTES,
+    options::{RECORD_MARGIN_BYTES, hours},
     problem::Problem,
 };
 
@@ -89,6 +89,7 @@ impl Config {
             check_label(&mut document, path, "name");
         }
         sizes_fit(&mut document);
+        retention_fits(&mut document);
         let admin = AccessList::parse(document.list("admin.allow"));
         if let Err(error) = &admin {
             document.problem_at("admin.allow", error.to_string());
@@ -282,6 +283,23 @@ fn sizes_fit(document: &mut Document) {
                 document.integer(key)
             );
             document.problem_at(at, problem);
+        }
+    }
+}
+
+/// Hours are hours, and the levels of the disk follow each other.
+fn retention_fits(document: &mut Document) {
+    let hours_key = "retention.delete_hours";
+    if hours(document.text(hours_key)).is_none() {
+        let problem = format!("{:?} is no list of hours such as \"04\", \"2;14\" or \"any\"", document.text(hours_key));
+        document.problem_at(hours_key, problem);
+    }
+    let levels = ["retention.disk_clean_percent", "retention.disk_force_percent", "retention.disk_refuse_percent"];
+    for [lower, upper] in [[levels[0], levels[1]], [levels[1], levels[2]]] {
+        let (low, high) = (document.integer(lower), document.integer(upper));
+        if low > high {
+            let at = if document.is_given(upper) { upper } else { lower };
+            document.problem_at(at, format!("{lower} = {low} is over {upper} = {high}; the levels must not fall"));
         }
     }
 }

@@ -6,12 +6,21 @@ use gantry_broker::BrokerOptions;
 use gantry_namesrv::NameServerOptions;
 use gantry_plugin::{BreakerOptions, HostOptions};
 use gantry_remoting::Limits;
-use gantry_store::{Flush, Options as StoreOptions};
+use gantry_store::{Flush, Options as StoreOptions, RetentionOptions};
 
 use super::cluster::Config;
 
 /// Bytes of a record besides its body: RocketMQ allows 32 KiB of properties, and Gantry's fixed parts fit in the rest.
 pub(super) const RECORD_MARGIN_BYTES: u32 = 64 << 10;
+
+/// Hours of the day as RocketMQ's `deleteWhen` lists them, `04;16`; none of them for `any`.
+pub(super) fn hours(text: &str) -> Option<Vec<u8>> {
+    if text.trim() == "any" {
+        return Some(Vec::new());
+    }
+    let hour = |part: &str| part.trim().parse().ok().filter(|hour: &u8| *hour < 24);
+    text.split(';').map(hour).collect()
+}
 
 impl Config {
     /// Bounds of each listener.
@@ -43,6 +52,7 @@ impl Config {
             async_dirty_max_bytes: number("store.async_dirty_max_bytes"),
             checkpoint_interval_ms: number("store.checkpoint_interval_ms"),
             checkpoint_bytes: number("store.checkpoint_bytes"),
+            retention: self.retention(),
             ..StoreOptions::default()
         }
     }
@@ -106,6 +116,21 @@ impl Config {
         }
     }
 
+    fn retention(&self) -> RetentionOptions {
+        let number = |path| self.document.integer(path);
+        let percent = |path| u8::try_from(self.document.integer(path)).unwrap_or(u8::MAX);
+        RetentionOptions {
+            age_ms: number("retention.age_hours") * 3_600_000,
+            size_bytes: number("retention.size_bytes"),
+            hours: hours(self.document.text("retention.delete_hours")).unwrap_or_default(),
+            disk_clean_percent: percent("retention.disk_clean_percent"),
+            disk_force_percent: percent("retention.disk_force_percent"),
+            disk_refuse_percent: percent("retention.disk_refuse_percent"),
+            segments_per_pass_max: number("retention.segments_per_pass_max") as u32,
+            interval_ms: number("retention.interval_ms"),
+        }
+    }
+
     fn flush(&self) -> Flush {
         match self.document.text("broker.flush") {
             "async" => Flush::Async { interval_ms: self.document.integer("broker.flush_interval_ms") },
@@ -123,6 +148,16 @@ mod tests {
     use std::fmt::Debug;
 
     use super::*;
+
+    #[test]
+    fn hours_are_those_of_the_day() {
+        assert_eq!(hours("04"), Some(vec![4]));
+        assert_eq!(hours("0; 12;23"), Some(vec![0, 12, 23]));
+        assert_eq!(hours(" any "), Some(vec![]));
+        for wrong in ["24", "", "4,5", "-1", "04;", "noon"] {
+            assert_eq!(hours(wrong), None, "{wrong}");
+        }
+    }
 
     /// The defaults of the table and those of the crates are the same values, so neither can drift.
     #[test]

@@ -1,13 +1,13 @@
 //! One broker of a node: its store, its tables, its listener.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use gantry_base::disk::RealDisk;
 use gantry_broker::Broker;
 use gantry_plugin::PluginHost;
 use gantry_remoting::{Limits, Server};
-use gantry_store::{Health, Store};
+use gantry_store::{Health, Options as StoreOptions, Store};
 use serde_json::{Value, json};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -64,7 +64,7 @@ impl RunningBroker {
         let advertised = SocketAddr::new(plan.advertised, server.local_addr().port());
         let name_servers = name_servers.iter().map(ToString::to_string).collect();
         let options = config.broker_options(&name, advertised, name_servers, data.clone());
-        let store_options = config.store_options();
+        let store_options = StoreOptions { holds: options.holds.of_store(), ..config.store_options() };
         let broker_name = name.clone();
         let opened = tokio::task::spawn_blocking(move || {
             let store = recovery::open(&broker_name, &data, store_options)?;
@@ -107,7 +107,13 @@ impl RunningBroker {
         tokio::task::spawn_blocking(move || {
             let saved = broker.save().context("consumer offsets and delays could not be saved");
             let ended = store.shutdown().context("the log could not be flushed; the next start recovers it");
-            saved.and(ended)
+            let failed = match store.health() {
+                Health::Healthy => Ok(()),
+                Health::Failed(reason) => {
+                    Err(anyhow!("the log had stopped: {reason}; check the disk, then start again"))
+                }
+            };
+            failed.and(saved).and(ended)
         })
         .await?
     }
@@ -129,6 +135,24 @@ impl Observed {
             "appended": self.store.appended().get(),
             "flushed": self.store.flushed().get(),
             "dispatched": self.store.dispatched().get(),
+            "retention": self.retention(),
+        })
+    }
+
+    /// What is kept, who holds the rest, and how full the disk is.
+    fn retention(&self) -> Value {
+        let (status, metrics) = (self.store.retention(), self.store.metrics());
+        json!({
+            "min": status.min,
+            "expiring": status.expiring,
+            "held_by": status.held_by,
+            "holds": status.holds.iter().copied().collect::<BTreeMap<_, _>>(),
+            "disk_used_percent": status.space.map(|space| space.used_percent()),
+            "refusing": status.refusing.as_deref(),
+            "refused_pressure": metrics.refused_pressure.get(),
+            "refused_full": metrics.refused_full.get(),
+            "segments_deleted": metrics.segments_deleted.get(),
+            "deleted_bytes": metrics.deleted_bytes.get(),
         })
     }
 }
