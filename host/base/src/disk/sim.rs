@@ -5,7 +5,8 @@
 //! - *Writes* are in the page cache at once and on the platter after [`sync`](DiskFile::sync). At a power loss every
 //!   sector written since its last sync keeps, independently, the new bytes, the old ones or one of the states between: so
 //!   writes are lost, torn inside and reordered. One sector (512 bytes, configurable) is never torn itself.
-//! - *Lengths* behave alike: after a power loss a file has its synced length or the one before the loss.
+//! - *Lengths* behave alike: after a power loss a file has its synced length or the one before the loss. A file that was
+//!   cut and grew back to its synced length has no new length to sync, so that the bytes cut off may come back.
 //! - *Names* (new files and folders, renames, removals) are durable after [`sync_dir`](Disk::sync_dir) on their folder. At a
 //!   power loss each folder keeps a prefix of what was done in it since; a rename within a folder is atomic. A synced file
 //!   whose name was lost is lost.
@@ -29,9 +30,9 @@ mod rng;
 mod tests;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -40,7 +41,11 @@ use parking_lot::{Mutex, MutexGuard};
 pub use fault::{Fault, Operation};
 pub use rng::SplitMix64;
 
-use self::{data::Data, fault::Faults, names::Names};
+use self::{
+    data::{Blocks, Data},
+    fault::Faults,
+    names::Names,
+};
 use super::{DirEntry, Disk, DiskFile, Space};
 
 /// Bytes that a block takes of the capacity.
@@ -59,11 +64,16 @@ pub enum Reboot {
 #[derive(Clone)]
 pub struct SimDisk(Arc<Mutex<State>>);
 
+#[derive(Clone)]
 struct State {
     rng: SplitMix64,
     names: Names,
     files: Vec<Option<Data>>,
+    /// Under which name each file was made.
+    paths: Vec<PathBuf>,
     faults: Faults,
+    /// Whether power losses show them, and what the device holds of removed files, by name.
+    stale: Option<BTreeMap<PathBuf, Blocks>>,
     capacity_bytes: Option<u64>,
     cold_reads_per_mille: u64,
     sector_len: u64,
@@ -92,7 +102,9 @@ impl SimDisk {
             rng: SplitMix64::new(seed),
             names: Names::new(),
             files: Vec::new(),
+            paths: Vec::new(),
             faults: Faults::default(),
+            stale: None,
             capacity_bytes: None,
             cold_reads_per_mille: 0,
             sector_len,
@@ -116,6 +128,32 @@ impl SimDisk {
     /// How many of a thousand [`try_read_at`](DiskFile::try_read_at) calls find their pages not in memory.
     pub fn set_cold_reads(&self, per_mille: u64) {
         self.0.lock().cold_reads_per_mille = per_mille;
+    }
+
+    /// Another disk that holds the same, names and bytes, durable or not; open handles and locks stay behind. Cheap: blocks
+    /// are shared until one of the two writes them.
+    pub fn fork(&self) -> SimDisk {
+        let mut state = self.0.lock().clone();
+        state.life += 1;
+        state.locked.clear();
+        state.handles.clear();
+        state.removed_open.clear();
+        SimDisk(Arc::new(Mutex::new(state)))
+    }
+
+    /// Lets power losses from now on show old contents of the device in blocks that were given to a file and not settled.
+    pub fn show_stale_blocks(&self) {
+        self.0.lock().stale.get_or_insert_default();
+    }
+
+    /// Calls of a kind so far.
+    pub fn calls(&self, operation: Operation) -> u64 {
+        self.0.lock().faults.calls(operation)
+    }
+
+    /// Arranged errors that have happened so far.
+    pub fn faults_happened(&self) -> u64 {
+        self.0.lock().faults.happened()
     }
 
     /// Changing calls (writes, syncs, names) so far.
@@ -166,15 +204,13 @@ impl SimDisk {
             // Some losses take everything, some nothing, most a share.
             let kept_per_mille = [0, 1000, 500, 900, 100][state.rng.below(5) as usize];
             for data in state.files.iter_mut().flatten() {
-                data.power_loss(&mut state.rng, kept_per_mille);
+                data.power_loss(&mut state.rng, kept_per_mille, state.stale.is_some());
             }
             state.names.power_loss(&mut state.rng);
         }
         let reachable = state.names.reachable_files();
-        for (id, data) in state.files.iter_mut().enumerate() {
-            if !reachable.contains(&id) {
-                *data = None;
-            }
+        for id in (0..state.files.len()).filter(|id| !reachable.contains(id)) {
+            state.free(id);
         }
     }
 }
@@ -215,8 +251,9 @@ impl Disk for SimDisk {
         let id = match state.names.file(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
                 let id = state.files.len();
-                let sector_len = state.sector_len;
-                state.files.push(Some(Data::new(sector_len)));
+                let data = Data::new(state.sector_len, state.blocks_for(path));
+                state.files.push(Some(data));
+                state.paths.push(path.into());
                 state.change_names(Operation::Create, path, |names| names.create_file(path, id))?;
                 id
             }
@@ -235,8 +272,8 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
-        let state = self.0.lock();
-        state.faults.alive()?;
+        let mut state = self.0.lock();
+        state.faults.read(Operation::List, path)?;
         state.names.list(path)
     }
 
@@ -296,16 +333,34 @@ impl State {
     /// Empties files whose removal is durable and that nobody has open.
     fn free_unreachable(&mut self) {
         let reachable = self.names.reachable_files();
-        for (id, data) in self.files.iter_mut().enumerate() {
-            if reachable.contains(&id) || data.as_ref().is_none_or(|data| data.blocks() == 0) {
+        for id in 0..self.files.len() {
+            if reachable.contains(&id) || self.files[id].as_ref().is_none_or(|data| data.blocks() == 0) {
                 continue;
             }
             if self.handles.contains_key(&id) {
                 self.removed_open.insert(id);
             } else {
-                *data = Some(Data::new(self.sector_len));
+                self.free(id);
             }
         }
+    }
+
+    /// Gives the blocks of a file back to the device, which does not wipe them.
+    fn free(&mut self, id: usize) {
+        if let (Some(data), Some(stale)) = (self.files[id].take(), &mut self.stale) {
+            stale.entry(self.paths[id].clone()).or_default().extend(data.into_stale());
+        }
+    }
+
+    /// What a new file finds in the blocks that it will be given: those of a file of its name that was removed before, or of
+    /// any other.
+    fn blocks_for(&mut self, path: &Path) -> Blocks {
+        let Some(stale) = &self.stale else { return Blocks::new() };
+        if let Some(blocks) = stale.get(path).filter(|_| self.rng.below(4) > 0) {
+            return blocks.clone();
+        }
+        let other = self.rng.below(stale.len() as u64) as usize;
+        stale.values().nth(other).cloned().unwrap_or_default()
     }
 }
 
@@ -328,7 +383,7 @@ struct SimFile {
     disk: SimDisk,
     id: usize,
     life: u64,
-    path: std::path::PathBuf,
+    path: PathBuf,
 }
 
 impl SimFile {
@@ -414,6 +469,7 @@ impl DiskFile for SimFile {
 
     fn len(&self) -> io::Result<u64> {
         let mut state = self.state()?;
+        state.faults.read(Operation::Length, &self.path)?;
         Ok(data(&mut state.files, self.id)?.len())
     }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
+    sync::Arc,
 };
 
 use super::{BLOCK_LEN, SplitMix64};
@@ -10,25 +11,36 @@ use super::{BLOCK_LEN, SplitMix64};
 /// Earlier contents of a sector that are remembered, the platter's included.
 const VERSIONS_MAX: usize = 4;
 
+/// Contents of blocks by number; shared with forks of the disk until one of them writes.
+pub(super) type Blocks = BTreeMap<u64, Arc<[u8]>>;
+
 /// A sector whose page differs, or may differ, from the platter.
+#[derive(Clone)]
 struct Behind {
     /// Oldest first; the first is on the platter.
-    versions: Vec<Vec<u8>>,
+    versions: Vec<Box<[u8]>>,
     /// Whether a sync would write it. Clean and behind is what a failed sync leaves.
     dirty: bool,
+    /// It changed by a shorter length and not by a write: it becomes durable with a length only.
+    freed: bool,
 }
 
+#[derive(Clone)]
 pub(super) struct Data {
     sector_len: u64,
     len: u64,
     durable_len: u64,
-    blocks: BTreeMap<u64, Box<[u8]>>,
+    blocks: Blocks,
     allocated: BTreeSet<u64>,
     behind: BTreeMap<u64, Behind>,
+    /// Blocks that a sync or a power loss has settled: they hold on the platter what was written to them.
+    settled: BTreeSet<u64>,
+    /// What the device holds in blocks that this file may be given: of a file removed before, or of its own cut end.
+    stale: Blocks,
 }
 
 impl Data {
-    pub(super) fn new(sector_len: u64) -> Self {
+    pub(super) fn new(sector_len: u64, stale: Blocks) -> Self {
         Data {
             sector_len,
             len: 0,
@@ -36,7 +48,16 @@ impl Data {
             blocks: BTreeMap::new(),
             allocated: BTreeSet::new(),
             behind: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            stale,
         }
+    }
+
+    /// What the device still holds once the file is removed.
+    pub(super) fn into_stale(self) -> Blocks {
+        let mut stale = self.stale;
+        stale.extend(self.blocks);
+        stale
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -86,7 +107,7 @@ impl Data {
         if buf.is_empty() {
             return;
         }
-        self.remember(offset..offset + buf.len() as u64);
+        self.remember(offset..offset + buf.len() as u64, false);
         for (block, within, part) in pieces(offset, buf.len()) {
             self.allocated.insert(block);
             self.block(block)[within].copy_from_slice(&buf[part]);
@@ -100,17 +121,27 @@ impl Data {
             let written: Vec<u64> = self.blocks.range(len / BLOCK_LEN..).map(|(block, _)| *block).collect();
             for block in written {
                 let start = (block * BLOCK_LEN).max(len);
-                self.remember(start..(block + 1) * BLOCK_LEN);
-                self.block(block)[(start - block * BLOCK_LEN) as usize..].fill(0);
+                // The rest of a block that stays is zeroed by a write like any other; whole blocks are given back.
+                self.remember(start..(block + 1) * BLOCK_LEN, start == block * BLOCK_LEN);
+                if start > block * BLOCK_LEN {
+                    self.block(block)[(start - block * BLOCK_LEN) as usize..].fill(0);
+                } else if let Some(bytes) = self.blocks.remove(&block) {
+                    self.stale.insert(block, bytes);
+                }
             }
             self.allocated.split_off(&len.div_ceil(BLOCK_LEN));
+            self.settled.split_off(&len.div_ceil(BLOCK_LEN));
         }
         self.len = len;
     }
 
+    /// Like fdatasync: what was written is durable, and the length with what it cut off if it differs from the durable one.
+    /// A file that shrank and grew back needs no new length, so the bytes in between may come back.
     pub(super) fn sync(&mut self) {
-        self.behind.retain(|_, behind| !behind.dirty);
+        let new_len = self.len != self.durable_len;
+        self.behind.retain(|_, behind| !behind.dirty || (behind.freed && !new_len));
         self.durable_len = self.len;
+        self.settled = self.blocks.keys().copied().collect();
     }
 
     pub(super) fn fail_sync(&mut self, rng: &mut SplitMix64) {
@@ -125,7 +156,10 @@ impl Data {
         }
     }
 
-    pub(super) fn power_loss(&mut self, rng: &mut SplitMix64, kept_per_mille: u64) {
+    pub(super) fn power_loss(&mut self, rng: &mut SplitMix64, kept_per_mille: u64, show_stale: bool) {
+        if show_stale {
+            self.show_stale(rng, kept_per_mille);
+        }
         for (sector, behind) in std::mem::take(&mut self.behind) {
             if behind.dirty && rng.below(1000) < kept_per_mille {
                 continue;
@@ -145,19 +179,36 @@ impl Data {
             let start = (block * BLOCK_LEN).max(kept);
             self.block(block)[(start - block * BLOCK_LEN) as usize..].fill(0);
         }
+        self.settled = self.blocks.keys().copied().collect();
     }
 
-    /// Keeps the present contents of the sectors of a range before they change.
-    fn remember(&mut self, range: Range<u64>) {
+    /// The file system had given these blocks to the file and the data had not followed: they show what was there before.
+    fn show_stale(&mut self, rng: &mut SplitMix64, kept_per_mille: u64) {
+        let fresh: Vec<u64> = self.blocks.keys().filter(|block| !self.settled.contains(block)).copied().collect();
+        for block in fresh {
+            let Some(stale) = self.stale.get(&block).cloned().filter(|_| rng.coin()) else { continue };
+            for within in (0..BLOCK_LEN).step_by(self.sector_len as usize) {
+                if rng.below(1000) >= kept_per_mille {
+                    self.behind.remove(&((block * BLOCK_LEN + within) / self.sector_len));
+                    let range = within as usize..(within + self.sector_len) as usize;
+                    self.block(block)[range.clone()].copy_from_slice(&stale[range]);
+                }
+            }
+        }
+    }
+
+    /// Keeps the present contents of the sectors of a range before they change, by a shorter length or by a write.
+    fn remember(&mut self, range: Range<u64>, freed: bool) {
         for sector in range.start / self.sector_len..range.end.div_ceil(self.sector_len) {
             let start = sector * self.sector_len;
             let within = (start % BLOCK_LEN) as usize;
             let now = match self.blocks.get(&(start / BLOCK_LEN)) {
-                Some(block) => block[within..within + self.sector_len as usize].to_vec(),
-                None => vec![0; self.sector_len as usize],
+                Some(block) => block[within..within + self.sector_len as usize].into(),
+                None => vec![0; self.sector_len as usize].into(),
             };
-            let behind = self.behind.entry(sector).or_insert(Behind { versions: Vec::new(), dirty: true });
+            let behind = self.behind.entry(sector).or_insert(Behind { versions: Vec::new(), dirty: true, freed });
             behind.dirty = true;
+            behind.freed = freed;
             if behind.versions.len() < VERSIONS_MAX {
                 behind.versions.push(now);
             }
@@ -165,7 +216,7 @@ impl Data {
     }
 
     fn block(&mut self, block: u64) -> &mut [u8] {
-        self.blocks.entry(block).or_insert_with(|| vec![0; BLOCK_LEN as usize].into())
+        Arc::make_mut(self.blocks.entry(block).or_insert_with(|| [0; BLOCK_LEN as usize].into()))
     }
 }
 

@@ -27,6 +27,29 @@ pub enum Operation {
     Allocate,
     /// Asking how full it is.
     Space,
+    /// Listing a folder.
+    List,
+    /// Asking for a file's length.
+    Length,
+}
+
+impl Operation {
+    /// Every kind.
+    pub const ALL: [Operation; 13] = [
+        Operation::Open,
+        Operation::Create,
+        Operation::Rename,
+        Operation::Remove,
+        Operation::SyncDir,
+        Operation::Read,
+        Operation::Write,
+        Operation::Sync,
+        Operation::SetLen,
+        Operation::Allocate,
+        Operation::Space,
+        Operation::List,
+        Operation::Length,
+    ];
 }
 
 /// An error that is going to happen.
@@ -58,10 +81,12 @@ pub(super) struct Failure {
     pub(super) crashed: bool,
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Faults {
     arranged: Vec<Fault>,
+    happened: u64,
     operations: u64,
+    calls: [u64; Operation::ALL.len()],
     crash_at: Option<u64>,
     crashed: bool,
 }
@@ -89,6 +114,14 @@ impl Faults {
 
     pub(super) fn spent(&self) -> bool {
         self.arranged.iter().all(|fault| fault.times == 0)
+    }
+
+    pub(super) fn happened(&self) -> u64 {
+        self.happened
+    }
+
+    pub(super) fn calls(&self, operation: Operation) -> u64 {
+        self.calls[operation as usize]
     }
 
     pub(super) fn clear(&mut self) {
@@ -120,6 +153,10 @@ impl Faults {
     }
 
     fn arranged(&mut self, operation: Operation, path: &Path) -> io::Result<()> {
+        self.calls[operation as usize] += 1;
+        if self.arranged.is_empty() {
+            return Ok(());
+        }
         let path = path.to_string_lossy();
         for fault in &mut self.arranged {
             if fault.operation != operation || !path.contains(&fault.path_contains) || fault.times == 0 {
@@ -130,6 +167,7 @@ impl Faults {
                 continue;
             }
             fault.times -= 1;
+            self.happened += 1;
             return Err(io::Error::from_raw_os_error(fault.errno));
         }
         Ok(())

@@ -25,7 +25,7 @@ enum Change {
 
 type Entries = BTreeMap<String, Node>;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Dir {
     now: Entries,
     durable: Entries,
@@ -57,6 +57,7 @@ fn apply(entries: &mut Entries, change: &Change) {
 }
 
 /// All folders, by number; files are numbers of the disk.
+#[derive(Clone)]
 pub(super) struct Names {
     dirs: Vec<Dir>,
 }

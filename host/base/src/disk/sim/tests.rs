@@ -164,6 +164,74 @@ fn a_crash_stops_everything_at_its_operation() {
 }
 
 #[test]
+fn a_cut_end_comes_back_unless_the_shorter_length_was_synced() {
+    for between in [false, true] {
+        let endings = endings(|disk| {
+            let it = file(disk, "/a/f");
+            it.write_at(&[1; 2 * BLOCK_LEN as usize], 0).unwrap();
+            it.sync().unwrap();
+            sync_names(disk);
+            it.set_len(10).unwrap();
+            if between {
+                it.sync().unwrap();
+            }
+            it.set_len(2 * BLOCK_LEN).unwrap();
+            it.sync().unwrap();
+            disk.reboot(Reboot::PowerLoss);
+            bytes(disk, "/a/f").unwrap()[BLOCK_LEN as usize + 1000]
+        });
+        let expected: &[u8] = if between { &[0] } else { &[0, 1] };
+        assert_eq!(endings.keys().copied().collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn stale_blocks_show_where_no_sync_settled_what_was_written() {
+    let story = |disk: &SimDisk, synced: bool, removed: bool| {
+        disk.show_stale_blocks();
+        let it = file(disk, "/a/f");
+        it.write_at(&[1; 2 * BLOCK_LEN as usize], 0).unwrap();
+        it.sync().unwrap();
+        sync_names(disk);
+        let it = if removed {
+            drop(it);
+            disk.remove_file(Path::new("/a/f")).unwrap();
+            sync_names(disk);
+            file(disk, "/a/f")
+        } else {
+            it.set_len(0).unwrap();
+            it
+        };
+        it.sync().unwrap();
+        sync_names(disk);
+        it.write_at(&[2; 1024], BLOCK_LEN).unwrap();
+        if synced {
+            it.sync().unwrap();
+        }
+        disk.reboot(Reboot::PowerLoss);
+        bytes(disk, "/a/f").unwrap().get(BLOCK_LEN as usize).copied()
+    };
+    for removed in [false, true] {
+        let shown = endings(|disk| story(disk, false, removed));
+        assert_eq!(shown.keys().copied().collect::<Vec<_>>(), [None, Some(0), Some(1), Some(2)], "{removed}");
+        let settled = endings(|disk| story(disk, true, removed));
+        assert_eq!(settled.keys().copied().collect::<Vec<_>>(), [Some(2)]);
+    }
+}
+
+#[test]
+fn a_fork_goes_its_own_way() {
+    let disk = SimDisk::new(1);
+    let it = file(&disk, "/a/f");
+    it.write_at(b"abc", 0).unwrap();
+    let fork = disk.fork();
+    file(&fork, "/a/f").write_at(b"xy", 0).unwrap();
+    it.write_at(b"-", 2).unwrap();
+    assert_eq!(bytes(&disk, "/a/f").unwrap(), b"ab-");
+    assert_eq!(bytes(&fork, "/a/f").unwrap(), b"xyc");
+}
+
+#[test]
 fn a_shrunk_file_may_come_back_until_synced() {
     let endings = endings(|disk| {
         let it = file(disk, "/a/f");
