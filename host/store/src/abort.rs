@@ -11,7 +11,10 @@ use gantry_base::{
     durable,
 };
 
-use crate::error::{DiskError, SYNC, While};
+use crate::{
+    error::{DiskError, SYNC, While},
+    planted::{self, PlantedBug},
+};
 
 /// How the last process that had the store open ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +34,7 @@ const LEN_MAX: u64 = 4096;
 pub(crate) fn last_run(disk: &dyn Disk, dir: &Path) -> Result<LastRun, DiskError> {
     let path = dir.join("abort");
     match disk::read_whole(disk, &path, LEN_MAX) {
+        Ok(_) if planted::is(PlantedBug::CrashTakenForStop) => Ok(LastRun::Ended),
         // RocketMQ empties the file before it writes its id. Gantry's is empty only if its very first write was lost, and
         // then it had appended nothing: nothing is torn.
         Ok(bytes) if bytes.iter().all(u8::is_ascii_digit) => Ok(LastRun::OtherDied),

@@ -15,6 +15,7 @@ use crate::{
     index::{Gathered, Index},
     log::Log,
     metrics::StoreMetrics,
+    planted::{self, PlantedBug},
     queue::{Queue, QueueEntry},
     queues::Queues,
     tombstone::Tombstones,
@@ -148,6 +149,9 @@ impl Dispatcher {
             places[place].queue.clone()
         };
         let mut queues: Vec<_> = self.unsynced.drain(..).map(take).collect();
+        if planted::is(PlantedBug::ForgetUnsynced) {
+            queues.pop();
+        }
         if self.known.places.len() > KNOWN_QUEUES_MAX {
             self.known = Known::default();
         }
@@ -222,6 +226,9 @@ impl Dispatcher {
     fn write_gathered(&mut self, metrics: &StoreMetrics) -> Result<(), DiskError> {
         while let Some(index) = self.touched.last() {
             let place = &mut self.known.places[*index];
+            if planted::is(PlantedBug::EndBeforeEntries) {
+                place.queue.end().advance(place.first + place.count);
+            }
             place.queue.files.write(place.first, &place.entries)?;
             place.queue.note_written(place.first, &place.entries);
             place.entries.clear();

@@ -13,7 +13,8 @@ use crate::{
     index::{Index, Progress},
     log::{Log, tail::Appender},
     metrics::StoreMetrics,
-    options::{Options, PlantedBug},
+    options::Options,
+    planted::{self, PlantedBug},
     queues::Queues,
     retention::{Keeping, Pressure},
     tombstone::Tombstones,
@@ -67,12 +68,13 @@ impl Inner {
         if from >= to || self.pulse.failure().is_some() {
             return Ok(false);
         }
-        if self.options.planted(PlantedBug::AcknowledgeEarly) {
+        if planted::is(PlantedBug::AcknowledgeEarly) {
             self.marks.flushed.advance(to);
         }
         let begun = Instant::now();
-        let synced = match self.options.planted(PlantedBug::SkipSync) {
+        let synced = match planted::is(PlantedBug::SkipSync) {
             true => self.log.sync(to - 1, to),
+            false if planted::is(PlantedBug::RetrySync) => self.log.sync(from, to).or_else(|_| self.log.sync(from, to)),
             false => self.log.sync(from, to),
         };
         if let Err(error) = synced {
@@ -90,7 +92,7 @@ impl Inner {
         if self.pulse.failure().is_some() {
             return Ok(false);
         }
-        let limit = match self.options.planted(PlantedBug::DispatchPastVisible) {
+        let limit = match planted::is(PlantedBug::DispatchPastVisible) {
             true => self.marks.appended.get(),
             false => self.marks.visible.get(),
         };
@@ -148,7 +150,13 @@ impl Inner {
             (dispatcher.position, dispatcher.take_unsynced(), dispatcher.last_store_ms)
         };
         // With asynchronous flush dispatch may be ahead; the log must be there up to where recovery begins.
-        let position = dispatched.min(self.marks.flushed.get()).max(state.mark.position);
+        let flushed =
+            if planted::is(PlantedBug::CheckpointPastFlushed) { dispatched } else { self.marks.flushed.get() };
+        let position = dispatched.min(flushed).max(state.mark.position);
+        if planted::is(PlantedBug::CheckpointBeforeQueues) {
+            let mark = Mark { position, ..state.mark };
+            state.files.write(mark)?;
+        }
         let mut folders = BTreeSet::new();
         for queue in &unsynced {
             queue.files.sync(&mut folders)?;

@@ -33,6 +33,7 @@ mod log;
 mod lookup;
 mod metrics;
 mod options;
+mod planted;
 mod queue;
 mod queues;
 mod recover;
@@ -46,12 +47,12 @@ pub use health::Health;
 pub use index::{IndexState, KeyQuery, KeysFound, QueryLimit};
 pub use log::tail::{Draft, Placed};
 pub use metrics::StoreMetrics;
-#[cfg(feature = "planted-bugs")]
-pub use options::PlantedBug;
 pub use options::{
     Background, Flush, INDEX_FILE_MAX_BYTES, Options, QUEUE_FILE_ENTRIES_MAX, SEGMENT_SIZE_MAX_BYTES,
     SEGMENT_SIZE_MIN_BYTES,
 };
+#[cfg(feature = "planted-bugs")]
+pub use planted::{PlantedBug, with as with_planted};
 pub use queue::{Queue, QueueEntry};
 pub use recover::{Cut, RecoveryProgress, RecoveryReport};
 pub use retention::{Hold, Reason, RetentionOptions, RetentionStatus};

@@ -18,6 +18,7 @@ use self::segment::Segment;
 use crate::{
     Read, Wait,
     error::{DiskError, While},
+    planted::{self, PlantedBug},
 };
 
 pub(crate) struct Log {
@@ -88,6 +89,7 @@ impl Log {
     /// Removes the segments that begin behind `end`, the newest first so that no gap appears.
     pub(crate) fn remove_behind(&self, end: u64) -> Result<(), DiskError> {
         let mut segments = Vec::clone(&self.segments.load());
+        let end = if planted::is(PlantedBug::KeepLaterSegments) { u64::MAX } else { end };
         let keep = segments.iter().take_while(|segment| segment.base < end).count().max(1).min(segments.len());
         let removed = segments.split_off(keep);
         self.segments.store(Arc::new(segments));

@@ -62,9 +62,6 @@ pub struct Options {
     pub clock: Clock,
     /// Default [`Background::Threads`].
     pub background: Background,
-    /// A deliberate fault, for the test of the tests.
-    #[cfg(feature = "planted-bugs")]
-    pub planted: Option<PlantedBug>,
 }
 
 impl Default for Options {
@@ -86,8 +83,6 @@ impl Default for Options {
             holds: Vec::new(),
             clock: Clock::system(),
             background: Background::Threads,
-            #[cfg(feature = "planted-bugs")]
-            planted: None,
         }
     }
 }
@@ -123,38 +118,4 @@ impl Options {
         }
         self.retention.check()
     }
-
-    #[cfg(feature = "planted-bugs")]
-    pub(crate) fn planted(&self, bug: PlantedBug) -> bool {
-        self.planted == Some(bug)
-    }
-
-    #[cfg(not(feature = "planted-bugs"))]
-    pub(crate) const fn planted(&self, _: PlantedBug) -> bool {
-        false
-    }
-}
-
-/// Faults that a store must not have; each is compiled in on purpose to show that the simulation notices it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(feature = "planted-bugs"), allow(unreachable_pub))]
-pub enum PlantedBug {
-    /// When the log moved to a new segment, the one before is not synced.
-    SkipSync,
-    /// `flushed` advances before the sync.
-    AcknowledgeEarly,
-    /// Recovery takes records without checking their checksum.
-    SkipCrc,
-    /// Recovery cuts one record too early.
-    CutOffByOne,
-    /// Dispatch follows `appended` although `visible` is behind.
-    DispatchPastVisible,
-    /// Retention deletes what a hold still needs.
-    IgnoreHold,
-    /// Segments go before the queues' minimums move.
-    DeleteBeforeMinimum,
-    /// Retention deletes what recovery would still read.
-    DeletePastCheckpoint,
-    /// A queue's last file goes with its last message.
-    RemoveLastQueueFile,
 }

@@ -38,6 +38,7 @@ use crate::{
     },
     metrics::StoreMetrics,
     options::{Flush, Options},
+    planted::{self, PlantedBug},
     queue::{Below, Queue, load::load},
     queues::Queues,
     retention::{Keeping, Pressure},
@@ -158,12 +159,16 @@ pub(crate) fn open(
     let checked_from = mark.filter(|_| !taken_over).map_or(u64::MAX, |mark| mark.checked_from);
     let total = log.segments().last().map_or(0, |last| last.end()).saturating_sub(floor);
     let mut on_log = |position: u64| progress(RecoveryProgress::Log { done: position - floor, total });
-    let scanned = scan::scan(&log, floor, checked_from, dirty, &options, &mut on_log)?;
+    let scanned = scan::scan(&log, floor, checked_from, dirty, &mut on_log)?;
     (report.end, report.records) = (scanned.end, scanned.records);
     let untidy = dirty || taken_over;
     report.cut = cut(&log, scanned.end, untidy, &scanned.reason)?;
-    log.sync(floor, scanned.end.max(floor + 1))?;
-    tombstones.clamp(scanned.end).map_err(DiskError::from)?;
+    if !planted::is(PlantedBug::SkipRecoverySync) {
+        log.sync(floor, scanned.end.max(floor + 1))?;
+    }
+    if !planted::is(PlantedBug::KeepTombstonePosition) {
+        tombstones.clamp(scanned.end).map_err(DiskError::from)?;
+    }
 
     let settled_ms = checkpoints.rocketmq_index_ms()?;
     let (min, end) = (log.min(), scanned.end);
@@ -188,7 +193,8 @@ pub(crate) fn open(
     report.queues_rebuilt |= dispatch(&log, targets, &mut dispatcher, end, &metrics, progress)?;
     if untidy {
         for queue in queues.all() {
-            queue.files.truncate(queue.end().get())?;
+            let early = u64::from(planted::is(PlantedBug::TruncateOffByOne));
+            queue.files.truncate(queue.end().get().saturating_sub(early))?;
             queue.files.close();
         }
     }

@@ -15,6 +15,7 @@ use crate::{
     log::tail::{Draft, Placed},
     metrics::StoreMetrics,
     options::{Background, Options},
+    planted::{self, PlantedBug},
     queue::{Queue, QueueEntry},
     recover::{self, RecoveryProgress, RecoveryReport},
     retention::RetentionStatus,
@@ -220,6 +221,9 @@ impl Store {
             queues.iter().for_each(|queue| queue.set_gone(true));
             tail.position
         };
+        if planted::is(PlantedBug::RemoveBeforeTombstone) {
+            let _ = remove_folder(inner, topic);
+        }
         let recorded = inner.tombstones.set(topic, Tombstone { below, folders_removed: false });
         if let Err(error) = recorded {
             if error.certain {

@@ -2,11 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and says what it did")]
 
-mod simulation;
-
 use gantry_base::disk::sim::{Fault, Operation, Reboot};
+use gantry_faults::simulation::{End, Plan, Summary, run};
 use gantry_store::Flush;
-use simulation::{End, Plan, Summary, run};
 
 fn env(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())

@@ -39,6 +39,15 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Run the fault campaign: the store on a simulated disk that fails in every way
+    Faults {
+        /// Show that each planted bug is noticed, by what and how fast
+        #[arg(long)]
+        planted: bool,
+        /// Passed on, for example --rounds 20000 --seed 7, --slice, --only power-loss --trial 4711
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Kill a node under traffic, restart it, and compare with what it had acknowledged
     Crash {
         /// Passed on, for example --rounds 200
@@ -86,11 +95,13 @@ fn run(task: Task) -> Result<()> {
             // Tests load real plugins, and tests of the command line start the real binary.
             wasm::build_plugins()?;
             cargo(["test", "--workspace", "--no-fail-fast"]).run()?;
-            cargo(["test", "--package", "gantry-store", "--features", "planted-bugs", "--test", "planted"]).run()?;
+            cargo(["test", "--package", "gantry-store", "--features", "planted-bugs", "--test", "retention"]).run()?;
+            cargo(["test", "--package", "gantry-faults", "--features", "planted-bugs", "--test", "planted"]).run()?;
             cargo(["test", "--workspace", "--no-fail-fast", "--manifest-path", "plugins/Cargo.toml"]).run()
         }
         Task::Plugins => wasm::build_plugins(),
         Task::Interop { arguments } => with_node("interop", &arguments),
+        Task::Faults { planted, arguments } => faults(planted, &arguments),
         Task::Crash { arguments } => with_node("crash", &arguments),
         Task::Exchange { arguments } => with_node("exchange", &arguments),
         Task::Swap { mut arguments } => {
@@ -99,6 +110,15 @@ fn run(task: Task) -> Result<()> {
         }
         Task::Abuse { arguments } => with_node("abuse", &arguments),
     }
+}
+
+/// Runs the campaign on the simulated disk; the planted bugs are compiled into a build of their own.
+fn faults(planted: bool, arguments: &[String]) -> Result<()> {
+    if !planted {
+        return run::command(binary("gantry-faults", "faults")?).args(arguments).run();
+    }
+    cargo(["build", "--release", "--package", "gantry-faults", "--features", "planted-bugs"]).run()?;
+    run::command(run::target().join("release/faults")).arg("--planted").args(arguments).run()
 }
 
 /// Runs one of the testkit's programs, which start the nodes they need from the release binary.

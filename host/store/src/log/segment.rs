@@ -11,7 +11,10 @@ use std::{
 use gantry_base::disk::{Disk, DiskFile};
 use parking_lot::Mutex;
 
-use crate::error::{DiskError, SYNC, While};
+use crate::{
+    error::{DiskError, SYNC, While},
+    planted::{self, PlantedBug},
+};
 
 /// A file of fixed length, named by the physical offset of its first byte. Sparse: blocks are reserved some way ahead of the
 /// tail, so that a full disk shows before a write and not in its middle.
@@ -36,7 +39,9 @@ impl Segment {
         let file = disk.open(&path, true).doing("create", &path)?;
         file.set_len(len).doing("set the length of", &path)?;
         file.sync().doing(SYNC, &path)?;
-        disk.sync_dir(folder).doing("sync folder", folder)?;
+        if !planted::is(PlantedBug::SkipSegmentNameSync) {
+            disk.sync_dir(folder).doing("sync folder", folder)?;
+        }
         Ok(Segment::new(base, len, path, file))
     }
 
@@ -88,8 +93,13 @@ impl Segment {
     /// with zeros would have to know how far stale bytes reach; each length is synced, because a length that ends where
     /// it began need not be written at all.
     pub(crate) fn cut(&self, at: u64) -> Result<(), DiskError> {
+        if planted::is(PlantedBug::LeaveBehindEnd) {
+            return Ok(());
+        }
         self.file.set_len(at - self.base).doing("cut", &self.path)?;
-        self.sync()?;
+        if !planted::is(PlantedBug::CutSyncedOnce) {
+            self.sync()?;
+        }
         self.file.set_len(self.len).doing("set the length of", &self.path)?;
         self.sync()
     }

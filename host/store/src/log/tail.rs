@@ -16,6 +16,7 @@ use crate::{
     health::Pulse,
     metrics::StoreMetrics,
     options::Options,
+    planted::{self, PlantedBug},
     queue::Queue,
 };
 
@@ -159,7 +160,8 @@ impl Appender {
                 Ok(())
             }
             Err(error) => {
-                for (draft, _) in drafts.iter().zip(&placed[first..]).filter(|(draft, _)| takes_queue_offset(draft)) {
+                let taken = if planted::is(PlantedBug::KeepRefusedOffsets) { &[] } else { &placed[first..] };
+                for (draft, _) in drafts.iter().zip(taken).filter(|(draft, _)| takes_queue_offset(draft)) {
                     draft.queue.set_next_offset(draft.queue.next_offset().0 - 1);
                 }
                 placed.truncate(first);
@@ -204,7 +206,9 @@ impl Appender {
             if position + (size + BLANK_LEN) as u64 > segment.end() {
                 // It goes to the next segment, and its offset is part of its bytes: encode it again behind a blank.
                 tail.buffer.truncate(start);
-                tail.buffer.extend_from_slice(&record::blank((segment.end() - position) as u32));
+                tail.buffer.extend_from_slice(&record::blank(
+                    (segment.end() - position) as u32 - 4 * u32::from(planted::is(PlantedBug::ShortBlank)),
+                ));
                 tail.end_part();
                 position = segment.end();
                 let (next, late) = log.prepare(position).map_err(refuse)?;
@@ -227,6 +231,9 @@ impl Appender {
             position += size as u64;
         }
         tail.end_part();
+        if planted::is(PlantedBug::AppendedBeforeWrite) {
+            self.appended.advance(position);
+        }
         self.write(tail).map_err(refuse)?;
         tail.last_store_ms = store_ms;
         Ok(position)
@@ -241,8 +248,12 @@ impl Appender {
         for (index, part) in tail.parts.iter().enumerate() {
             let bytes = &tail.buffer[part.start..part.start + part.len];
             if let Err(error) = part.segment.write(bytes, part.at) {
+                if error.is_full() && planted::is(PlantedBug::IgnoreFull) {
+                    continue;
+                }
                 if error.is_full() {
-                    tail.litter = tail.parts[..=index].to_vec();
+                    let kept = if planted::is(PlantedBug::LeaveLitter) { 0 } else { index + 1 };
+                    tail.litter = tail.parts[..kept].to_vec();
                     match tail.pick_up_litter() {
                         // The next append tries first.
                         Err(error) if error.is_full() => {}

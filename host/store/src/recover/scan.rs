@@ -5,7 +5,7 @@ use gantry_protocol::record::{self, Peek, PropertyChecksum, RecordView};
 use crate::{
     error::DiskError,
     log::{Log, segment::Segment},
-    options::{Options, PlantedBug},
+    planted::{self, PlantedBug},
 };
 
 /// Bytes read at a time; a longer record makes its own piece.
@@ -46,7 +46,6 @@ pub(crate) fn scan(
     from: u64,
     checked_from: u64,
     rewrite: bool,
-    options: &Options,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Scanned, DiskError> {
     let mut scanned = Scanned { end: from, ..Scanned::default() };
@@ -60,7 +59,7 @@ pub(crate) fn scan(
             wanted = PIECE_BYTES;
             let mut at = 0;
             let verdict = loop {
-                match look(&piece[at..], position + at as u64, checked_from, &segment, options) {
+                match look(&piece[at..], position + at as u64, checked_from, &segment) {
                     At::Record { size, store_ms } => {
                         last_start = position + at as u64;
                         at += size;
@@ -71,7 +70,7 @@ pub(crate) fn scan(
                 }
             };
             let good = if matches!(verdict, At::Blank) { at + record::BLANK_LEN } else { at };
-            if rewrite && good > 0 {
+            if rewrite && good > 0 && !planted::is(PlantedBug::SkipRewrite) {
                 segment.write(&piece[..good], position)?;
             }
             position += at as u64;
@@ -97,7 +96,7 @@ pub(crate) fn scan(
             }
         }
     }
-    if options.planted(PlantedBug::CutOffByOne) && scanned.records > 0 {
+    if planted::is(PlantedBug::CutOffByOne) && scanned.records > 0 {
         scanned.end = last_start;
     }
     Ok(scanned)
@@ -112,7 +111,7 @@ fn read(segment: &Segment, position: u64, wanted: usize, piece: &mut Vec<u8>) ->
     Ok(found == len)
 }
 
-fn look(bytes: &[u8], position: u64, checked_from: u64, segment: &Segment, options: &Options) -> At {
+fn look(bytes: &[u8], position: u64, checked_from: u64, segment: &Segment) -> At {
     let left = segment.end() - position;
     let size = match record::peek(bytes) {
         Peek::Record { size } => size,
@@ -133,12 +132,13 @@ fn look(bytes: &[u8], position: u64, checked_from: u64, segment: &Segment, optio
         Ok(record) => record,
         Err(error) => return At::End(error.to_string()),
     };
-    if record.physical_offset().0 != position {
+    if record.physical_offset().0 != position && !planted::is(PlantedBug::TakeMisplaced) {
         return At::End(format!("the record there says that it lies at {}", record.physical_offset()));
     }
-    let property = if position >= checked_from { PropertyChecksum::Required } else { PropertyChecksum::Optional };
+    let required = position >= checked_from && !planted::is(PlantedBug::SkipPropertyCrc);
+    let property = if required { PropertyChecksum::Required } else { PropertyChecksum::Optional };
     match record.check_crc(property) {
-        Err(error) if !options.planted(PlantedBug::SkipCrc) => At::End(error.to_string()),
+        Err(error) if !planted::is(PlantedBug::SkipCrc) => At::End(error.to_string()),
         _ => At::Record { size, store_ms: record.store_ms() },
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     error::DiskError,
     inner::Inner,
     log::{Log, segment::Segment},
-    options::PlantedBug,
+    planted::{self, PlantedBug},
 };
 
 /// How often the disk is asked how full it is, and whether a hold that kept something has moved.
@@ -103,7 +103,7 @@ impl Inner {
             return Ok(false);
         }
 
-        let trim_first = !self.options.planted(PlantedBug::DeleteBeforeMinimum);
+        let trim_first = !planted::is(PlantedBug::DeleteBeforeMinimum);
         let queues = self.queues.all();
         let mut moved = Vec::new();
         if trim_first {
@@ -122,7 +122,7 @@ impl Inner {
                 queue.trim(below)?;
             }
         }
-        let last_too = self.options.planted(PlantedBug::RemoveLastQueueFile);
+        let last_too = planted::is(PlantedBug::RemoveLastQueueFile);
         for queue in moved.into_iter().filter(|queue| queue.has_stale_files(last_too)) {
             // A topic that is deleted and made anew meanwhile would lose its new files.
             let _paused = self.dispatcher.lock();
@@ -140,7 +140,7 @@ impl Inner {
 
     /// Up to where may be deleted what is due up to `below`; notes and says who holds the rest.
     fn release(&self, below: u64, reason: Reason) -> u64 {
-        let checkpoint = match self.options.planted(PlantedBug::DeletePastCheckpoint) {
+        let checkpoint = match planted::is(PlantedBug::DeletePastCheckpoint) {
             true => u64::MAX,
             false => self.checkpoints.lock().mark.position,
         };
@@ -149,7 +149,7 @@ impl Inner {
         let all = holds.chain([("the checkpoint", checkpoint)]);
         let (holder, free) = all.min_by_key(|(_, position)| *position).unwrap_or(("", below));
         let mut held_by = self.keeping.held_by.lock();
-        if free >= below || (holder != "the checkpoint" && self.options.planted(PlantedBug::IgnoreHold)) {
+        if free >= below || (holder != "the checkpoint" && planted::is(PlantedBug::IgnoreHold)) {
             *held_by = None;
             return below.min(checkpoint - checkpoint % self.log.segment_size);
         }

@@ -227,13 +227,12 @@ fn a_crash_at_every_call_of_a_pass_is_survived() {
 #[cfg(feature = "planted-bugs")]
 #[test]
 fn every_planted_bug_of_retention_is_noticed() {
-    let planted = |bug| Options { planted: Some(bug), ..options() };
-    let crashes = |options: &Options| (0..20).try_for_each(|seed| crash_story(seed, options));
+    let crashes = || (0..20).try_for_each(|seed| crash_story(seed, &options()));
     for (bug, noticed) in [
-        (PlantedBug::IgnoreHold, hold_story(&planted(PlantedBug::IgnoreHold))),
-        (PlantedBug::DeleteBeforeMinimum, order_story(&planted(PlantedBug::DeleteBeforeMinimum))),
-        (PlantedBug::DeletePastCheckpoint, crashes(&planted(PlantedBug::DeletePastCheckpoint))),
-        (PlantedBug::RemoveLastQueueFile, crashes(&planted(PlantedBug::RemoveLastQueueFile))),
+        (PlantedBug::IgnoreHold, with_planted(PlantedBug::IgnoreHold, || hold_story(&options()))),
+        (PlantedBug::DeleteBeforeMinimum, with_planted(PlantedBug::DeleteBeforeMinimum, || order_story(&options()))),
+        (PlantedBug::DeletePastCheckpoint, with_planted(PlantedBug::DeletePastCheckpoint, crashes)),
+        (PlantedBug::RemoveLastQueueFile, with_planted(PlantedBug::RemoveLastQueueFile, crashes)),
     ] {
         let violation = noticed.expect_err(&format!("{bug:?} was not noticed"));
         println!("{bug:?}: {}", violation.lines().next().unwrap_or_default());

@@ -9,7 +9,7 @@ use gantry_store::*;
 const TWINS: [&str; 2] = ["Aa", "BB"];
 
 /// The encoded properties of a message: a key of its own, one that some share, and one of the twins.
-pub(crate) fn properties(number: &str) -> Vec<u8> {
+pub(super) fn properties(number: &str) -> Vec<u8> {
     let value: u64 = number.parse().unwrap_or(0);
     let (shared, twin) = (value % 5, TWINS[(value % 2) as usize]);
     // A few have none, so that the index ends before the log does.
@@ -21,7 +21,7 @@ pub(crate) fn properties(number: &str) -> Vec<u8> {
 
 /// Whether every record in a queue is found under each of its keys, and nothing else is. An index that is behind or stopped
 /// may lack some; what it finds must be right all the same.
-pub(crate) fn judge(store: &Store) -> Result<(), String> {
+pub(super) fn judge(store: &Store) -> Result<(), String> {
     let mut model: BTreeMap<(String, String), BTreeSet<u64>> = BTreeMap::new();
     for topic in store.topics() {
         for id in 0..super::QUEUES as u32 {

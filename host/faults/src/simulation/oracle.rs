@@ -32,7 +32,8 @@ enum Fate {
 
 type Queues = BTreeMap<(String, u32), Vec<u64>>;
 
-pub(crate) struct Oracle {
+/// What is known of all messages of a run.
+pub struct Oracle {
     flush: Flush,
     messages: Vec<Message>,
     /// Not acknowledged yet; only these can become so.
@@ -42,12 +43,13 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    pub(crate) fn new(flush: Flush) -> Self {
+    /// Knows nothing yet.
+    pub fn new(flush: Flush) -> Self {
         Oracle { flush, messages: Vec::new(), open: Vec::new(), doubtful: BTreeSet::new() }
     }
 
     /// A body that names its message.
-    pub(crate) fn new_body(&mut self, len: usize) -> Vec<u8> {
+    pub fn new_body(&mut self, len: usize) -> Vec<u8> {
         let number = self.messages.len();
         let mut body = format!("{number:08} ").into_bytes();
         body.extend((0..len).map(|at| b'a' + ((at + number) % 26) as u8));
@@ -57,13 +59,14 @@ impl Oracle {
         body
     }
 
-    pub(crate) fn acknowledged(&self) -> u64 {
+    /// Messages known to be durable.
+    pub fn acknowledged(&self) -> u64 {
         self.messages.iter().filter(|message| message.fate == Fate::Must).count() as u64
     }
 
     fn noted(&mut self, messages: &[(Arc<Queue>, Vec<u8>)], fate: Fate) -> Vec<usize> {
         let note = |(queue, body): &(Arc<Queue>, Vec<u8>)| {
-            let number: usize = std::str::from_utf8(&body[..8]).unwrap().parse().unwrap();
+            let number = number(body).expect("a body begins with its number") as usize;
             let message = &mut self.messages[number];
             (message.topic, message.queue_id, message.fate) = (queue.topic().to_owned(), queue.id(), fate);
             number
@@ -71,7 +74,8 @@ impl Oracle {
         messages.iter().map(note).collect()
     }
 
-    pub(crate) fn appended(&mut self, messages: &[(Arc<Queue>, Vec<u8>)], placed: &[Placed]) {
+    /// The store took them.
+    pub fn appended(&mut self, messages: &[(Arc<Queue>, Vec<u8>)], placed: &[Placed]) {
         assert_eq!(messages.len(), placed.len());
         for (number, place) in self.noted(messages, Fate::May).into_iter().zip(placed) {
             self.messages[number].placed = Some(*place);
@@ -79,16 +83,18 @@ impl Oracle {
         }
     }
 
-    pub(crate) fn append_failed(&mut self, messages: &[(Arc<Queue>, Vec<u8>)]) {
+    /// The log stopped in it: they may be there after a restart.
+    pub fn append_failed(&mut self, messages: &[(Arc<Queue>, Vec<u8>)]) {
         self.noted(messages, Fate::May);
     }
 
-    pub(crate) fn append_refused(&mut self, messages: &[(Arc<Queue>, Vec<u8>)]) {
+    /// They were refused: they must not be there.
+    pub fn append_refused(&mut self, messages: &[(Arc<Queue>, Vec<u8>)]) {
         self.noted(messages, Fate::Never);
     }
 
     /// Notes what `flushed` covers now: that is what a broker acknowledges.
-    pub(crate) fn acknowledge(&mut self, store: &Store) {
+    pub fn acknowledge(&mut self, store: &Store) {
         let flushed = store.flushed().get();
         self.open.retain(|number| {
             let message = &mut self.messages[*number];
@@ -101,8 +107,8 @@ impl Oracle {
     }
 
     /// Reads what consumers may see. Under synchronous flush nothing seen may ever vanish.
-    pub(crate) fn deliver(&mut self, store: &Store) {
-        let Ok(queues) = read_all(store) else { return };
+    pub fn deliver(&mut self, store: &Store) -> Result<(), String> {
+        let queues = read_all(store)?;
         if self.flush == Flush::Sync {
             for number in queues.values().flatten() {
                 let message = &mut self.messages[*number as usize];
@@ -111,21 +117,24 @@ impl Oracle {
                 }
             }
         }
+        Ok(())
     }
 
-    pub(crate) fn deleted(&mut self, topic: &str) {
+    /// The topic was deleted: none of its messages is there.
+    pub fn deleted(&mut self, topic: &str) {
         self.doubtful.remove(topic);
         for message in self.messages.iter_mut().filter(|message| message.topic == topic) {
             message.fate = Fate::Never;
         }
     }
 
-    pub(crate) fn maybe_deleted(&mut self, topic: &str) {
+    /// The deletion failed: all messages of the topic are there, or none.
+    pub fn maybe_deleted(&mut self, topic: &str) {
         self.doubtful.insert(topic.to_owned());
     }
 
     /// `None`: it was shut down in order.
-    pub(crate) fn life_ended(&mut self, store: &Store, reboot: Option<Reboot>) {
+    pub fn life_ended(&mut self, store: &Store, reboot: Option<Reboot>) {
         self.acknowledge(store);
         if reboot != Some(Reboot::PowerLoss) {
             // The page cache is still there, and with it everything that was appended.
@@ -140,7 +149,7 @@ impl Oracle {
     }
 
     /// Recovery crashed.
-    pub(crate) fn life_without_store(&mut self, reboot: Reboot) {
+    pub fn life_without_store(&mut self, reboot: Reboot) {
         for message in self.messages.iter_mut().filter(|_| reboot == Reboot::PowerLoss) {
             if message.fate == Fate::Cached {
                 message.fate = Fate::May;
@@ -149,7 +158,7 @@ impl Oracle {
     }
 
     /// Compares all that the store holds with what is known, and takes what it holds as durable from now on.
-    pub(crate) fn judge(&mut self, store: &Store) -> Result<(), String> {
+    pub fn judge(&mut self, store: &Store) -> Result<(), String> {
         let queues = read_all(store)?;
         let mut found = BTreeMap::new();
         for ((topic, queue_id), numbers) in &queues {
@@ -229,13 +238,20 @@ fn read_all(store: &Store) -> Result<Queues, String> {
                 if !here || checked.is_err() {
                     return Err(format!("{topic}/{queue_id}/{offset} holds {view:?}, checksum {checked:?}"));
                 }
-                let number = std::str::from_utf8(&view.body()[..8]).ok().and_then(|digits| digits.parse().ok());
-                numbers.push(number.ok_or_else(|| format!("{topic}/{queue_id}/{offset} has a body that nobody sent"))?);
+                numbers.push(
+                    number(view.body())
+                        .ok_or_else(|| format!("{topic}/{queue_id}/{offset} has a body that nobody sent"))?,
+                );
             }
             queues.insert((topic.to_string(), queue_id), numbers);
         }
     }
     Ok(queues)
+}
+
+/// Which message a body names.
+fn number(body: &[u8]) -> Option<u64> {
+    std::str::from_utf8(body.get(..8)?).ok()?.parse().ok()
 }
 
 pub(super) fn record(store: &Store, queue: &Queue, offset: u64) -> Result<Vec<u8>, String> {

@@ -12,6 +12,9 @@
 //!   not at all.
 //! - *never*: refused for want of space, found missing after a recovery, or of a deleted topic. It is not in any queue.
 //!
+//! While a life goes on, too: what consumers may see reads well unless the disk refuses, a log that stopped acknowledges nothing and
+//! takes nothing any more, and one that was only full goes on when there is space.
+//!
 //! The store is stepped, not threaded, so a seed replays its run exactly.
 
 mod keys;
@@ -26,14 +29,14 @@ use gantry_base::{
 use gantry_model::offset::QueueOffset;
 use gantry_store::*;
 
-pub(crate) use oracle::Oracle;
+pub use self::oracle::Oracle;
 
 const TOPICS: [&str; 3] = ["alpha", "beta", "%RETRY%gamma"];
 const QUEUES: u64 = 3;
 
 /// How a life ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// By the seed's choice: in order, killed, or with a power loss, between two calls or inside one.
     Random,
     /// At this changing call to the disk of the run's first life, counted from its start.
@@ -42,24 +45,32 @@ pub(crate) enum End {
 
 /// What a run is made of.
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
-    pub(crate) seed: u64,
-    pub(crate) options: Options,
-    pub(crate) lives: usize,
-    pub(crate) steps: u64,
-    pub(crate) end: End,
+pub struct Plan {
+    /// Decides everything that is left open here.
+    pub seed: u64,
+    /// Of the store.
+    pub options: Options,
+    /// Lives before the last judgement.
+    pub lives: usize,
+    /// Steps of a life; at most, with [`End::Random`].
+    pub steps: u64,
+    /// How lives end.
+    pub end: End,
     /// Whether all messages are alike but for their number, so that records of different lives begin at the same places.
-    pub(crate) uniform: bool,
+    pub uniform: bool,
     /// Whether the disk fills, fails and refuses to sync by the seed's choice.
-    pub(crate) trouble: bool,
+    pub trouble: bool,
     /// An error arranged for the first life.
-    pub(crate) fault: Option<Fault>,
-    pub(crate) capacity: Option<u64>,
+    pub fault: Option<Fault>,
+    /// Bytes that the disk has in the first life.
+    pub capacity: Option<u64>,
+    /// Whether a power loss shows stale blocks.
+    pub stale: bool,
 }
 
 impl Plan {
-    /// All choices by seed.
-    pub(crate) fn random(seed: u64) -> Self {
+    /// All choices by seed; no stale blocks.
+    pub fn random(seed: u64) -> Self {
         let mut rng = SplitMix64::new(seed ^ 0xA5A5);
         let flush = if rng.coin() { Flush::Sync } else { Flush::Async { interval_ms: 500 } };
         Plan {
@@ -84,32 +95,46 @@ impl Plan {
             trouble: rng.below(3) == 0,
             fault: None,
             capacity: None,
+            stale: false,
         }
     }
 }
 
-/// What a run did, so that a test can see that it did something.
+/// What a run did, so that a campaign can show that it did something.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Summary {
-    pub(crate) appended: u64,
-    pub(crate) acknowledged: u64,
-    pub(crate) cut: u64,
-    pub(crate) refused_full: u64,
-    pub(crate) failed_lives: u64,
-    pub(crate) crashed_opens: u64,
-    pub(crate) deletions: u64,
+pub struct Summary {
+    /// Messages appended.
+    pub appended: u64,
+    /// Messages known to be durable at the end of the last life.
+    pub acknowledged: u64,
+    /// Cuts of the log by recoveries.
+    pub cut: u64,
+    /// Appends refused for want of space.
+    pub refused_full: u64,
+    /// Lives in which the log stopped.
+    pub failed_lives: u64,
+    /// Openings that ended in a crash or an arranged error.
+    pub crashed_opens: u64,
+    /// Topics deleted, or nearly.
+    pub deletions: u64,
     /// Changing calls of the first life.
-    pub(crate) operations: u64,
+    pub operations: u64,
+    /// Calls of the first life, by [`Operation::ALL`].
+    pub calls: [u64; Operation::ALL.len()],
 }
 
 /// Runs a plan; the error says what the oracle found, with the seed.
-pub(crate) fn run(plan: &Plan) -> Result<Summary, String> {
+pub fn run(plan: &Plan) -> Result<Summary, String> {
     // Short sectors tear inside records and entries.
     let mut rng = SplitMix64::new(plan.seed);
     let sector_len = [512, 64, 16][rng.below(3) as usize];
     let disk = SimDisk::with_sector_len(plan.seed, sector_len);
-    let mut world = World { plan, disk, rng, oracle: Oracle::new(plan.options.flush), summary: Summary::default() };
-    world.run().map_err(|violation| format!("seed {}: {violation}\n{plan:?}", plan.seed))?;
+    if plan.stale {
+        disk.show_stale_blocks();
+    }
+    let oracle = Oracle::new(plan.options.flush);
+    let mut world = World { plan, disk, rng, oracle, summary: Summary::default(), crash_is_due: false };
+    world.run().map_err(|violation| format!("{violation}\n{plan:?}"))?;
     Ok(world.summary)
 }
 
@@ -119,13 +144,15 @@ struct World<'a> {
     rng: SplitMix64,
     oracle: Oracle,
     summary: Summary,
+    /// A crash is arranged for this life.
+    crash_is_due: bool,
 }
 
 impl World<'_> {
     fn run(&mut self) -> Result<(), String> {
         for life in 0..self.plan.lives {
             let Some(store) = self.open_or_crash(life)? else { continue };
-            self.live(&store, life);
+            self.live(&store, life)?;
             let reboot = self.die(&store, life);
             self.oracle.life_ended(&store, reboot);
             drop(store);
@@ -166,10 +193,14 @@ impl World<'_> {
     /// Opens and judges; sometimes it crashes in the middle of recovery and there is no store in this life.
     fn open_or_crash(&mut self, life: usize) -> Result<Option<Store>, String> {
         let first = life == 0 && self.plan.end != End::Random;
+        self.crash_is_due = true;
         if let (End::At(operation, _), true) = (self.plan.end, first) {
             self.disk.crash_at(operation);
+            self.crash_is_due = operation < u64::MAX;
         } else if self.plan.end == End::Random && self.rng.below(4) == 0 {
             self.disk.crash_at(self.disk.operations() + 1 + self.rng.below(60));
+        } else {
+            self.crash_is_due = false;
         }
         if let (Some(fault), 0) = (&self.plan.fault, life) {
             self.disk.fail(fault.clone());
@@ -187,7 +218,7 @@ impl World<'_> {
                 }
                 Ok(Some(store))
             }
-            Err(_) if self.disk.crashed() || (life == 0 && self.plan.fault.is_some()) => {
+            Err(_) if self.disk.crashed() || self.disk.faults_happened() > 0 => {
                 self.summary.crashed_opens += 1;
                 let reboot = self.reboot_kind();
                 self.oracle.life_without_store(reboot);
@@ -206,8 +237,9 @@ impl World<'_> {
         }
     }
 
-    fn live(&mut self, store: &Store, life: usize) {
+    fn live(&mut self, store: &Store, life: usize) -> Result<(), String> {
         let steps = if self.plan.end == End::Random { self.rng.below(self.plan.steps) } else { self.plan.steps };
+        let mut stopped_at = None;
         for _ in 0..steps {
             if self.disk.crashed() {
                 break;
@@ -216,7 +248,7 @@ impl World<'_> {
                 self.make_trouble();
             }
             match self.rng.below(100) {
-                0..45 => self.append(store),
+                0..45 => self.append(store)?,
                 45..60 => drop(store.step(Step::Flush)),
                 60..78 => {
                     store.step(Step::Dispatch);
@@ -226,16 +258,42 @@ impl World<'_> {
                 }
                 78..84 => drop(store.step(Step::Checkpoint)),
                 84..90 => drop(store.step(Step::Prepare)),
-                90..98 => self.oracle.deliver(store),
+                90..98 => self.consume(store)?,
                 _ => self.delete(store),
             }
             self.oracle.acknowledge(store);
+            let flushed = store.flushed().get();
+            if let Some(position) = stopped_at.filter(|position| *position != flushed) {
+                return Err(format!("the log stopped at {position} and acknowledges up to {flushed} now"));
+            }
+            if store.health() != Health::Healthy {
+                stopped_at.get_or_insert(flushed);
+            }
         }
         if life == 0 {
             self.summary.operations = self.disk.operations();
+            self.summary.calls = Operation::ALL.map(|operation| self.disk.calls(operation));
         }
         self.summary.acknowledged = self.oracle.acknowledged();
-        self.summary.failed_lives += u64::from(store.health() != Health::Healthy);
+        self.summary.failed_lives += u64::from(stopped_at.is_some());
+        if !self.disk.crashed() && !self.crash_is_due {
+            self.disk.set_capacity(None);
+            self.disk.clear_faults();
+            // A log that stopped goes on to be read, one that did not goes on.
+            self.consume(store)?;
+            self.append(store)?;
+            self.oracle.acknowledge(store);
+        }
+        Ok(())
+    }
+
+    /// Reads what consumers may see: only the disk's own refusal may keep it from them.
+    fn consume(&mut self, store: &Store) -> Result<(), String> {
+        let before = self.disk.faults_happened();
+        match self.oracle.deliver(store) {
+            Err(_) if self.disk.crashed() || self.disk.faults_happened() > before => Ok(()),
+            read => read.map_err(|problem| format!("a consumer meets: {problem}")),
+        }
     }
 
     /// Ends the life: `None` for an orderly end.
@@ -254,7 +312,7 @@ impl World<'_> {
         Some(self.reboot_kind())
     }
 
-    fn append(&mut self, store: &Store) {
+    fn append(&mut self, store: &Store) -> Result<(), String> {
         let most = if self.rng.below(8) == 0 { 24 } else { 5 };
         let count = 1 + self.rng.below(most);
         let mut messages = Vec::new();
@@ -291,7 +349,9 @@ impl World<'_> {
             })
             .collect();
         let mut placed = Vec::new();
+        let stopped = store.health() != Health::Healthy;
         match store.append(&drafts, &mut placed) {
+            Ok(()) if stopped && !messages.is_empty() => return Err("a log that stopped takes an append".to_owned()),
             Ok(()) => {
                 self.summary.appended += placed.len() as u64;
                 self.oracle.appended(&messages, &placed);
@@ -302,6 +362,7 @@ impl World<'_> {
                 self.oracle.append_refused(&messages);
             }
         }
+        Ok(())
     }
 
     fn delete(&mut self, store: &Store) {
@@ -332,8 +393,8 @@ impl World<'_> {
     }
 }
 
-/// Every queue's end, for a reader that starts anywhere.
-pub(crate) fn offsets(queue: &Queue) -> std::ops::Range<u64> {
+/// Offsets that a reader finds in a queue.
+pub fn offsets(queue: &Queue) -> std::ops::Range<u64> {
     let QueueOffset(min) = queue.min_offset();
     min..queue.end().get()
 }
