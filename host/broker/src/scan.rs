@@ -83,7 +83,7 @@ pub(crate) fn scan(
         entries.clear();
         let end = source.queue.end().get();
         let want = ENTRIES_PER_READ.min(options.pull_scan_max - scanned);
-        if !is_done(source.queue.entries(scan.next, want, wait, &mut entries))? {
+        if !is_done(store.entries(&source.queue, scan.next, want, wait, &mut entries))? {
             // What was found so far is worth an answer; the rest comes with the next pull.
             return if scan.messages > 0 { Ok(Scan { stop: Stop::Limit, ..scan }) } else { Err(ScanError::WouldBlock) };
         }
@@ -96,6 +96,10 @@ pub(crate) fn scan(
             Ok(Some(stop)) => return Ok(Scan { stop, ..scan }),
             Ok(None) => {}
             Err(ScanError::WouldBlock) if scan.messages > 0 => return Ok(Scan { stop: Stop::Limit, ..scan }),
+            // The client takes what lies before it first, or moves on over what was refused.
+            Err(ScanError::Store(ReadError::Damaged(_))) if scan.next > from => {
+                return Ok(Scan { stop: Stop::Limit, ..scan });
+            }
             Err(error) => return Err(error),
         }
     }
@@ -149,7 +153,7 @@ impl Look<'_> {
         self.picked.clear();
         let mut bytes = scan.body.len();
         for (index, entry) in entries.iter().enumerate() {
-            if !selector.admits_entry(entry.tag_code) {
+            if !selector.admits_entry(entry.tag_code) && entry.tag_code != QueueEntry::TAG_UNKNOWN {
                 continue;
             }
             let count = scan.messages + self.picked.len();
@@ -166,21 +170,18 @@ impl Look<'_> {
     /// Reads the picked records, has them judged and adds what is to be delivered.
     fn judge(&mut self, selector: &mut Selector, scan: &mut Scan) -> Result<Option<Stop>, ScanError> {
         if selector.admits_every_record() {
-            let before = scan.body.len();
-            if !self.read_picked_into_body(scan)? {
-                scan.body.truncate(before);
-                return Err(ScanError::WouldBlock);
-            }
+            let mut body = std::mem::take(&mut scan.body);
+            let read = self.read_picked(scan, &mut body);
+            scan.body = body;
+            let damaged = read?;
             scan.messages += self.picked.len();
-            return Ok(None);
+            return Ok(stop_before(damaged, scan));
         }
         let mut read = std::mem::take(&mut self.read);
         read.clear();
-        let complete = self.read_picked(&mut read);
+        let damaged = self.read_picked(scan, &mut read);
         self.read = read;
-        if !complete? {
-            return Err(ScanError::WouldBlock);
-        }
+        let damaged = damaged?;
         let mut views = Vec::with_capacity(self.picked.len());
         let mut records = Vec::with_capacity(self.picked.len());
         let mut start = 0;
@@ -224,21 +225,37 @@ impl Look<'_> {
                 return Ok(Some(Stop::Held));
             }
         }
-        Ok(None)
+        Ok(stop_before(damaged, scan))
     }
 
-    fn read_picked_into_body(&mut self, scan: &mut Scan) -> Result<bool, ReadError> {
-        let mut body = std::mem::take(&mut scan.body);
-        let complete = self.read_picked(&mut body);
-        scan.body = body;
-        complete
+    /// Appends the picked records to `out`. Gives the offset of a damaged one behind them, before which this look must end;
+    /// when nothing lies before it, that is the error.
+    fn read_picked(&mut self, scan: &mut Scan, out: &mut Vec<u8>) -> Result<Option<QueueOffset>, ScanError> {
+        let mut damaged = None;
+        loop {
+            match self.store.read_records(&self.source.queue, &mut self.picked, self.wait, out) {
+                Ok(Read::Done) => return Ok(damaged),
+                Ok(Read::WouldBlock) => return Err(ScanError::WouldBlock),
+                Err(ReadError::Damaged(found)) => {
+                    let at = found.queue_offset;
+                    self.picked.retain(|(offset, _)| *offset < at);
+                    if self.picked.is_empty() {
+                        // What lies before it was looked at and refused.
+                        scan.next = at;
+                        return Err(ReadError::Damaged(found).into());
+                    }
+                    damaged = Some(at);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
+}
 
-    /// Appends the picked records to `out`. `false` when a read would have waited.
-    fn read_picked(&self, out: &mut Vec<u8>) -> Result<bool, ReadError> {
-        let entries: Vec<QueueEntry> = self.picked.iter().map(|(_, entry)| *entry).collect();
-        is_done(self.store.read_records(&entries, self.wait, out))
-    }
+/// Ends a look before a damaged message; the one that begins there says so.
+fn stop_before(damaged: Option<QueueOffset>, scan: &mut Scan) -> Option<Stop> {
+    scan.next = damaged?;
+    Some(Stop::Limit)
 }
 
 /// The record once more with a property that says why no filter judged it. Delivered as it is when that does not fit.

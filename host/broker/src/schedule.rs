@@ -131,8 +131,9 @@ async fn wait_until_due(
     level: DelayLevel,
     next: QueueOffset,
 ) -> io::Result<()> {
-    let from = queue.clone();
-    let entry = tokio::task::spawn_blocking(move || entries(&from, next, 1).map(|found| found.first().copied()));
+    let (broker_too, from) = (broker.clone(), queue.clone());
+    let entry =
+        tokio::task::spawn_blocking(move || entries(&broker_too, &from, next, 1).map(|found| found.first().copied()));
     let entry = entry.await.map_err(io::Error::other)??;
     let entry = entry.ok_or_else(|| io::Error::other("the queue has no entry where its end says there is one"))?;
     let now_ms = broker.options.clock.now_ms();
@@ -147,9 +148,9 @@ fn due_ms(entry: &QueueEntry, level: DelayLevel, now_ms: u64) -> u64 {
     if due > now_ms + level.delay_ms() { now_ms } else { due }
 }
 
-fn entries(queue: &Queue, from: QueueOffset, max: usize) -> io::Result<Vec<QueueEntry>> {
+fn entries(broker: &Broker, queue: &Queue, from: QueueOffset, max: usize) -> io::Result<Vec<QueueEntry>> {
     let mut entries = Vec::with_capacity(max);
-    queue.entries(from, max, Wait::Allowed, &mut entries).map_err(io::Error::other)?;
+    broker.store.entries(queue, from, max, Wait::Allowed, &mut entries).map_err(io::Error::other)?;
     Ok(entries)
 }
 
@@ -162,13 +163,20 @@ fn deliver_due(
 ) -> io::Result<(QueueOffset, u64)> {
     let (mut after, mut end) = (next, 0);
     let now_ms = broker.options.clock.now_ms();
-    for entry in entries(queue, next, BATCH_MAX)? {
+    let mut bytes = Vec::new();
+    for entry in entries(broker, queue, next, BATCH_MAX)? {
         if due_ms(&entry, level, now_ms) > now_ms {
             break;
         }
-        let bytes = broker.store.record(entry.physical_offset, Wait::Allowed).map_err(io::Error::other)?;
-        if let Some(bytes) = bytes {
-            end = deliver(broker, &bytes)?.unwrap_or(end);
+        bytes.clear();
+        let read = broker.store.read_records(queue, &mut vec![(after, entry)], Wait::Allowed, &mut bytes);
+        match read {
+            // Empty when an operator gave the damaged message up.
+            Ok(_) if bytes.is_empty() => {}
+            Ok(_) => end = deliver(broker, &bytes)?.unwrap_or(end),
+            // What is due before it is delivered first; then the level stops here and says why.
+            Err(_) if after > next => break,
+            Err(error) => return Err(io::Error::other(error)),
         }
         after = after.plus(1);
     }

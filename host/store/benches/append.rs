@@ -143,7 +143,8 @@ fn store(dir: &Path, messages: usize) {
         entries.clear();
         bytes.clear();
         queues[0].entries(offset, 32, Wait::Never, &mut entries).unwrap();
-        store.read_records(&entries, Wait::Never, &mut bytes).unwrap();
+        let mut picked: Vec<_> = (offset.0..).map(QueueOffset).zip(entries.iter().copied()).collect();
+        store.read_records(&queues[0], &mut picked, Wait::Never, &mut bytes).unwrap();
         offset = offset.plus(entries.len() as u64);
     }
     watch.report("read 32 a call, 8 queues interleaved", messages / 8);

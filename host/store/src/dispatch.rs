@@ -330,7 +330,7 @@ impl Known {
 }
 
 /// What RocketMQ stores beside the place: the tag's hash, for a delayed message the time of delivery.
-fn tag_code(record: &RecordView<'_>) -> i64 {
+pub(crate) fn tag_code(record: &RecordView<'_>) -> i64 {
     if record.topic() == SCHEDULE_TOPIC {
         let delay = properties::find_str(record.properties(), properties::DELAY);
         if let Some(level) = delay.and_then(|delay| delay.parse().ok()).and_then(DelayLevel::clamped) {

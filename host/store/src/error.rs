@@ -12,6 +12,8 @@ use gantry_model::{
 };
 use gantry_protocol::record::EncodeError;
 
+use crate::damage::Damage;
+
 /// A call to the disk that failed: what was done to which file.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {doing} {}: {source}", path.display())]
@@ -146,9 +148,33 @@ pub enum ReadError {
         /// End of the log.
         end: u64,
     },
+    /// The message is damaged, and nobody has given it up.
+    #[error(transparent)]
+    Damaged(Box<Damaged>),
     /// The disk failed.
     #[error(transparent)]
     Disk(#[from] DiskError),
+}
+
+/// A message that cannot be read as it was written. It is not passed over: that is for an operator to say.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(
+    "message {queue_offset} of queue {topic}/{queue_id} is damaged: {}, position {}, {} bytes: {}; the queue stops here and \
+     nothing is passed over. Bring the file back from a copy while the node is stopped, or give the message up with \
+     `gantry store skip --data {} {}`",
+    damage.file, damage.position, damage.length, damage.reason, dir.display(), damage.position
+)]
+pub struct Damaged {
+    /// The store's directory.
+    pub dir: PathBuf,
+    /// The place.
+    pub damage: Damage,
+    /// Topic of the message.
+    pub topic: String,
+    /// Its queue.
+    pub queue_id: u32,
+    /// Its place in the queue.
+    pub queue_offset: QueueOffset,
 }
 
 /// A queue cannot be made.

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 
 use crate::{
     checkpoint::{Checkpoints, Mark, RocketMark},
+    damage::DamageList,
     dispatch::{DispatchError, Dispatcher, Targets},
     error::{DiskError, While},
     health::Pulse,
@@ -30,6 +31,9 @@ pub(crate) struct Inner {
     pub(crate) queues: Queues,
     pub(crate) tombstones: Tombstones,
     pub(crate) index: Index,
+    pub(crate) damages: DamageList,
+    /// From this physical offset on a record without property checksum is damaged.
+    pub(crate) checked_from: u64,
     pub(crate) dispatcher: Mutex<Dispatcher>,
     pub(crate) checkpoints: Mutex<CheckpointState>,
     /// One flush at a time.

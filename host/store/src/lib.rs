@@ -22,6 +22,7 @@
 mod abort;
 mod background;
 mod checkpoint;
+mod damage;
 mod dispatch;
 mod error;
 mod health;
@@ -37,12 +38,15 @@ mod planted;
 mod queue;
 mod queues;
 mod recover;
+mod repair;
 mod retention;
 mod store;
 mod takeover;
 mod tombstone;
+mod walk;
 
-pub use error::{AppendError, Corrupt, DeleteError, DiskError, OpenError, QueueError, ReadError};
+pub use damage::{DAMAGES_MAX, Damage, Skip};
+pub use error::{AppendError, Corrupt, Damaged, DeleteError, DiskError, OpenError, QueueError, ReadError};
 pub use health::Health;
 pub use index::{IndexState, KeyQuery, KeysFound, QueryLimit};
 pub use log::tail::{Draft, Placed};

@@ -1,14 +1,20 @@
 //! Finding messages by something else than their queue offset: by place in the log, by time.
+//!
+//! This is also the one place where records are read for somebody: each is compared with its checksum and with who it should
+//! be before it leaves. Entry and record vouch for each other, so a flipped bit in either is noticed; which one is wrong is
+//! settled in [`repair`](crate::repair).
 
 use gantry_model::offset::{PhysicalOffset, QueueOffset};
-use gantry_protocol::record::{OVERHEAD_V1, Peek, PropertyChecksum, RecordView, peek};
+use gantry_protocol::record::{OVERHEAD_V1, Peek, RecordView, peek};
 
 use crate::{
-    Boundary, Read, Store, Wait,
-    error::ReadError,
+    Boundary, Read, Wait,
+    error::{Damaged, ReadError},
     inner::Inner,
-    log::Log,
+    planted::{self, PlantedBug},
     queue::{Queue, QueueEntry},
+    repair::{Settled, settle},
+    walk::whole,
 };
 
 /// Bytes between two records that are rather read along than skipped: they cost about as much as another call.
@@ -16,46 +22,163 @@ const GAP_MAX: u64 = 8 << 10;
 /// Longest piece read at once, so that a sparse queue does not copy the whole log.
 const SPAN_MAX: u64 = 256 << 10;
 
-/// See [`Store::read_records`].
-pub(crate) fn read_records(
-    store: &Store,
-    entries: &[QueueEntry],
+/// What a pass over entries came to.
+enum Pass {
+    Done,
+    WouldBlock,
+    /// The entry of this number and the log do not agree.
+    Doubt(usize),
+}
+
+/// See [`Store::entries`](crate::Store::entries).
+pub(crate) fn entries(
+    inner: &Inner,
+    queue: &Queue,
+    from: QueueOffset,
+    max: usize,
     wait: Wait,
-    out: &mut Vec<u8>,
+    out: &mut Vec<QueueEntry>,
 ) -> Result<Read, ReadError> {
-    let segment_size = store.inner().log.segment_size;
-    let mut rest = entries;
-    while let Some(first) = rest.first() {
-        let start = first.physical_offset.0;
-        let mut end = start + u64::from(first.size);
-        let mut count = 1;
-        for entry in &rest[1..] {
-            let (at, size) = (entry.physical_offset.0, u64::from(entry.size));
-            let near = at >= end && at - end <= GAP_MAX && at - start + size <= SPAN_MAX;
-            if !near || at / segment_size != start / segment_size {
-                break;
-            }
-            end = at + size;
-            count += 1;
-        }
-        let (run, later) = rest.split_at(count);
-        let base = out.len();
-        if store.read(first.physical_offset, (end - start) as usize, wait, out)? == Read::WouldBlock {
+    let before = out.len();
+    if queue.entries(from, max, wait, out)? == Read::WouldBlock {
+        return Ok(Read::WouldBlock);
+    }
+    if out.len() == before && max > 0 && from.0 < queue.end().get() && from >= queue.min_offset() {
+        if wait == Wait::Never {
             return Ok(Read::WouldBlock);
         }
-        let mut kept = base;
-        for entry in run {
-            let from = base + (entry.physical_offset.0 - start) as usize;
-            out.copy_within(from..from + entry.size as usize, kept);
-            kept += entry.size as usize;
-        }
-        out.truncate(kept);
-        rest = later;
+        let (Settled::Entry(entry) | Settled::Skipped(entry)) = settle(inner, queue, from, None)?;
+        out.push(entry);
     }
     Ok(Read::Done)
 }
 
-/// See [`Store::record`]. The bytes at a place that a client names may be anything, a forged record
+/// See [`Store::read_records`](crate::Store::read_records).
+pub(crate) fn read_records(
+    inner: &Inner,
+    queue: &Queue,
+    picked: &mut Vec<(QueueOffset, QueueEntry)>,
+    wait: Wait,
+    out: &mut Vec<u8>,
+) -> Result<Read, ReadError> {
+    let before = out.len();
+    // Each entry can be settled once; if its record is read wrong again after that, the disk answers now so, now so.
+    let mut settled = picked.len();
+    loop {
+        let at = match read_whole(inner, queue, picked, wait, out)? {
+            Pass::Done => return Ok(Read::Done),
+            Pass::WouldBlock => return Ok(Read::WouldBlock),
+            Pass::Doubt(_) if wait == Wait::Never => return Ok(Read::WouldBlock),
+            Pass::Doubt(at) => at,
+        };
+        out.truncate(before);
+        let (offset, entry) = picked[at];
+        if settled == 0 {
+            let reason = "it reads differently each time".to_owned();
+            let damage = inner.note_damage(entry.physical_offset.0, entry.size.into(), reason);
+            return Err(damaged(inner, queue, offset, damage));
+        }
+        settled -= 1;
+        match settle(inner, queue, offset, Some(entry))? {
+            Settled::Entry(right) => picked[at].1 = right,
+            Settled::Skipped(_) => drop(picked.remove(at)),
+        }
+    }
+}
+
+fn damaged(inner: &Inner, queue: &Queue, queue_offset: QueueOffset, damage: crate::Damage) -> ReadError {
+    let (dir, topic, queue_id) = (inner.dir.clone(), queue.topic().to_owned(), queue.id());
+    ReadError::Damaged(Box::new(Damaged { dir, damage, topic, queue_id, queue_offset }))
+}
+
+/// Reads all of them, or says which one is not what it should be.
+fn read_whole(
+    inner: &Inner,
+    queue: &Queue,
+    entries: &[(QueueOffset, QueueEntry)],
+    wait: Wait,
+    out: &mut Vec<u8>,
+) -> Result<Pass, ReadError> {
+    let (segment_size, end) = (inner.log.segment_size, inner.marks.visible.get());
+    let mut done = 0;
+    while let Some((_, first)) = entries.get(done) {
+        let start = first.physical_offset.0;
+        let mut behind = start.saturating_add(first.size.into());
+        // The length may come from a damaged entry: checked before `out` grows.
+        if behind > end || u64::from(first.size) > segment_size {
+            return Ok(Pass::Doubt(done));
+        }
+        let mut count = 1;
+        for (_, entry) in &entries[done + 1..] {
+            let (at, size) = (entry.physical_offset.0, u64::from(entry.size));
+            let near = at >= behind && at - behind <= GAP_MAX && at - start + size <= SPAN_MAX;
+            if !near || at / segment_size != start / segment_size || at + size > end {
+                break;
+            }
+            behind = at + size;
+            count += 1;
+        }
+        let base = out.len();
+        out.resize(base + (behind - start) as usize, 0);
+        match inner.log.read(start, &mut out[base..], wait) {
+            Ok(Some(Read::Done)) => {}
+            Ok(Some(Read::WouldBlock)) => return Ok(Pass::WouldBlock),
+            Ok(None) => return Ok(Pass::Doubt(done)),
+            // One of a run, or the gap between two: alone, each shows what is wrong with it.
+            Err(_) if count > 1 => return one_by_one(inner, queue, entries, wait, out, done, base),
+            Err(_) => return Ok(Pass::Doubt(done)),
+        }
+        let mut kept = base;
+        for (index, (offset, entry)) in entries[done..done + count].iter().enumerate() {
+            let from = base + (entry.physical_offset.0 - start) as usize;
+            let size = entry.size as usize;
+            if !agrees(inner, queue, *offset, entry, &out[from..from + size]) {
+                return Ok(Pass::Doubt(done + index));
+            }
+            out.copy_within(from..from + size, kept);
+            kept += size;
+        }
+        out.truncate(kept);
+        done += count;
+    }
+    Ok(Pass::Done)
+}
+
+/// Finds the first of the entries from `done` on that cannot be read by itself.
+#[cold]
+fn one_by_one(
+    inner: &Inner,
+    queue: &Queue,
+    entries: &[(QueueOffset, QueueEntry)],
+    wait: Wait,
+    out: &mut Vec<u8>,
+    done: usize,
+    base: usize,
+) -> Result<Pass, ReadError> {
+    out.truncate(base);
+    for index in done..entries.len() {
+        match read_whole(inner, queue, &entries[index..=index], wait, out)? {
+            Pass::Done => {}
+            Pass::WouldBlock => return Ok(Pass::WouldBlock),
+            Pass::Doubt(_) => return Ok(Pass::Doubt(index)),
+        }
+    }
+    Ok(Pass::Done)
+}
+
+/// Whether the bytes are the whole record that the entry of this place of the queue stands for.
+fn agrees(inner: &Inner, queue: &Queue, offset: QueueOffset, entry: &QueueEntry, bytes: &[u8]) -> bool {
+    let position = entry.physical_offset.0;
+    let record = match whole(bytes, position, position >= inner.checked_from) {
+        Ok(record) => record,
+        Err(_) if planted::is(PlantedBug::ServeUnchecked) => return true,
+        Err(_) => return false,
+    };
+    let same = record.queue_offset() == offset && record.queue_id() == queue.id() && record.topic() == queue.topic();
+    same || planted::is(PlantedBug::ServeAnyone)
+}
+
+/// See [`Store::record`](crate::Store::record). The bytes at a place that a client names may be anything, a forged record
 /// inside a body included; only the consume queue, which dispatch wrote, says that a record begins there.
 pub(crate) fn record(inner: &Inner, offset: PhysicalOffset, wait: Wait) -> Result<Option<Vec<u8>>, ReadError> {
     // Not `dispatched`: a queue's end moves a little before it, and a consumer may be that fast.
@@ -75,29 +198,34 @@ pub(crate) fn record(inner: &Inner, offset: PhysicalOffset, wait: Wait) -> Resul
     if inner.log.read(offset.0, &mut bytes, wait)? != Some(Read::Done) {
         return Ok(None);
     }
+    // Whose it says it is, true or not; the queue knows better.
     let Ok(record) = RecordView::parse(&bytes) else { return Ok(None) };
-    if record.physical_offset() != offset || record.check_crc(PropertyChecksum::Optional).is_err() {
-        return Ok(None);
-    }
     let Some(queue) = inner.queues.get(record.topic(), record.queue_id()) else { return Ok(None) };
-    let known = entry(&queue, record.queue_offset(), wait)?;
-    let is_it = known.is_some_and(|entry| entry.physical_offset == offset && entry.size as usize == size);
-    Ok(is_it.then_some(bytes))
+    let at = record.queue_offset();
+    let known = entry(inner, &queue, at, wait)?;
+    let Some(entry) = known.filter(|entry| entry.physical_offset == offset && entry.size as usize == size) else {
+        return Ok(None);
+    };
+    bytes.clear();
+    match read_records(inner, &queue, &mut vec![(at, entry)], wait, &mut bytes)? {
+        // Empty when it is damaged and was given up.
+        Read::Done => Ok(Some(bytes).filter(|bytes| !bytes.is_empty())),
+        Read::WouldBlock => Ok(None),
+    }
 }
 
 /// See [`Store::store_time_of`](crate::Store::store_time_of).
-pub(crate) fn store_time_of(log: &Log, queue: &Queue, offset: QueueOffset) -> Result<Option<u64>, ReadError> {
-    let Some(entry) = entry(queue, offset, Wait::Allowed)? else { return Ok(None) };
-    let mut bytes = vec![0; (entry.size as usize).min(log.segment_size as usize)];
-    if log.read(entry.physical_offset.0, &mut bytes, Wait::Allowed)? != Some(Read::Done) {
-        return Ok(None);
-    }
+pub(crate) fn store_time_of(inner: &Inner, queue: &Queue, offset: QueueOffset) -> Result<Option<u64>, ReadError> {
+    let Some(entry) = entry(inner, queue, offset, Wait::Allowed)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    read_records(inner, queue, &mut vec![(offset, entry)], Wait::Allowed, &mut bytes)?;
     Ok(RecordView::parse(&bytes).ok().map(|record| record.store_ms().max(0) as u64))
 }
 
-/// See [`Boundary`]. Store times never fall within a queue, so bisection finds the place.
+/// See [`Boundary`]. Store times never fall within a queue, so bisection finds the place. A damaged message has no time: the
+/// nearest later one speaks for it, and where none does the answer is the earlier place, which passes over nothing.
 pub(crate) fn offset_by_time(
-    log: &Log,
+    inner: &Inner,
     queue: &Queue,
     timestamp_ms: i64,
     boundary: Boundary,
@@ -106,20 +234,24 @@ pub(crate) fn offset_by_time(
     let (mut low, mut high) = (first, end);
     while low < high {
         let middle = low + (high - low) / 2;
-        let time_ms = match store_time_of(log, queue, QueueOffset(middle))? {
-            Some(time_ms) => time_ms as i64,
-            // Deleted meanwhile: it was older than all that is there.
-            None if middle < queue.min_offset().0 => i64::MIN,
-            None => i64::MAX,
-        };
-        let before = match boundary {
+        let mut known = None;
+        for slot in middle..high {
+            match store_time_of(inner, queue, QueueOffset(slot)) {
+                // Deleted meanwhile: it was older than all that is there.
+                _ if slot < queue.min_offset().0 => known = Some((slot, i64::MIN)),
+                Ok(None) | Err(ReadError::Damaged(_)) => continue,
+                Ok(Some(time_ms)) => known = Some((slot, time_ms as i64)),
+                Err(error) => return Err(error),
+            }
+            break;
+        }
+        let before = |time_ms: i64| match boundary {
             Boundary::Lower => time_ms < timestamp_ms,
             Boundary::Upper => time_ms <= timestamp_ms,
         };
-        if before {
-            low = middle + 1;
-        } else {
-            high = middle;
+        match known.filter(|(_, time_ms)| before(*time_ms)) {
+            Some((slot, _)) => low = slot + 1,
+            None => high = middle,
         }
     }
     let found = match boundary {
@@ -129,11 +261,11 @@ pub(crate) fn offset_by_time(
     Ok(QueueOffset(found).max(queue.min_offset()))
 }
 
-fn entry(queue: &Queue, offset: QueueOffset, wait: Wait) -> Result<Option<QueueEntry>, ReadError> {
-    let mut entries = Vec::with_capacity(1);
+fn entry(inner: &Inner, queue: &Queue, offset: QueueOffset, wait: Wait) -> Result<Option<QueueEntry>, ReadError> {
+    let mut found = Vec::with_capacity(1);
     if offset < queue.min_offset() {
         return Ok(None);
     }
-    queue.entries(offset, 1, wait, &mut entries)?;
-    Ok(entries.first().copied())
+    entries(inner, queue, offset, 1, wait, &mut found)?;
+    Ok(found.first().copied())
 }

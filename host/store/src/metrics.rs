@@ -39,4 +39,10 @@ pub struct StoreMetrics {
     pub index_lags: Counter,
     /// Index files found damaged; they are built again from the log.
     pub index_damaged: Counter,
+    /// Reads that met bytes which do not fit each other, entry or record; each was looked into.
+    pub failed_checks: Counter,
+    /// Consume queue entries that were wrong and are right again.
+    pub entries_corrected: Counter,
+    /// Damaged messages that a read passed over, because an operator gave them up.
+    pub skipped_reads: Counter,
 }

@@ -82,6 +82,12 @@ pub enum PlantedBug {
     DeletePastCheckpoint,
     /// A queue's last file goes with its last message.
     RemoveLastQueueFile,
+    /// Reads serve records whose checksum is wrong.
+    ServeUnchecked,
+    /// Reads serve whole records without looking whose they are.
+    ServeAnyone,
+    /// Reads pass over damaged records that nobody gave up.
+    SkipDamaged,
 }
 
 #[cfg(feature = "planted-bugs")]

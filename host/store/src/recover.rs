@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use crate::{
     abort::{self, LastRun},
     checkpoint::{Checkpoints, Mark},
+    damage::DamageList,
     dispatch::{DispatchError, Dispatcher, Targets},
     error::{DiskError, OpenError, While},
     health::Pulse,
@@ -221,6 +222,8 @@ pub(crate) fn open(
     // Without a mark the log may be RocketMQ's: then it is checked by what it has, and from its end on by all.
     let checked_from = mark.filter(|_| !taken_over).map_or(scanned.end, |mark| mark.checked_from);
     let mark = Mark { position: mark.map_or(0, |mark| mark.position), checked_from };
+    let damages = DamageList::open(disk.clone(), dir)?;
+    damages.retain(|damage| damage.position >= log.min());
     let inner = Arc::new(Inner {
         disk,
         dir: dir.into(),
@@ -230,6 +233,8 @@ pub(crate) fn open(
         queues,
         tombstones,
         index,
+        damages,
+        checked_from,
         dispatcher: Mutex::new(dispatcher),
         checkpoints: Mutex::new(CheckpointState { files: checkpoints, mark }),
         flushing: Mutex::new(()),

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use crate::{
     Read, Wait, abort, background,
+    damage::{Damage, Skip},
     error::{AppendError, DeleteError, DiskError, OpenError, QueueError, ReadError, While},
     health::Health,
     index::{IndexState, KeyQuery, KeysFound, Progress},
@@ -131,7 +132,7 @@ impl Store {
         PhysicalOffset(self.inner().log.min())
     }
 
-    /// Adds `len` bytes of the log from `offset` on to `out`: one record, or neighbours at once.
+    /// Adds `len` bytes of the log from `offset` on to `out`, unchecked: who asks must know what should be there.
     /// [`Read::WouldBlock`] adds none.
     pub fn read(&self, offset: PhysicalOffset, len: usize, wait: Wait, out: &mut Vec<u8>) -> Result<Read, ReadError> {
         let (log, end) = (&self.inner().log, self.appended().get());
@@ -149,11 +150,35 @@ impl Store {
         found?.ok_or_else(outside)
     }
 
-    /// Adds the records of `entries` to `out`, back to back in their order. Entries of one queue lie near each other in the
-    /// log with those of other queues between, so what lies near is read at once. [`Read::WouldBlock`] adds none.
-    pub fn read_records(&self, entries: &[QueueEntry], wait: Wait, out: &mut Vec<u8>) -> Result<Read, ReadError> {
+    /// Adds entries of the queue from `from` on to `out`, as [`Queue::entries`] does. Where the queue's file has lost one,
+    /// it is made again from the log first; [`Wait::Never`] leaves that to a call that may wait.
+    pub fn entries(
+        &self,
+        queue: &Queue,
+        from: gantry_model::offset::QueueOffset,
+        max: usize,
+        wait: Wait,
+        out: &mut Vec<QueueEntry>,
+    ) -> Result<Read, ReadError> {
+        crate::lookup::entries(self.inner(), queue, from, max, wait, out)
+    }
+
+    /// Adds the records of `picked`, messages of the queue by their offset, to `out`, back to back in their order. Entries of
+    /// one queue lie near each other in the log with those of other queues between, so what lies near is read at once.
+    /// [`Read::WouldBlock`] adds none.
+    ///
+    /// Every record is checked: its checksum, and that it is the message of this offset. Where an entry was wrong, `picked`
+    /// has the right one afterwards; a damaged message that an operator gave up is taken out of `picked`; any other one is
+    /// [`ReadError::Damaged`].
+    pub fn read_records(
+        &self,
+        queue: &Queue,
+        picked: &mut Vec<(gantry_model::offset::QueueOffset, QueueEntry)>,
+        wait: Wait,
+        out: &mut Vec<u8>,
+    ) -> Result<Read, ReadError> {
         let before = out.len();
-        let read = crate::lookup::read_records(self, entries, wait, out);
+        let read = crate::lookup::read_records(self.inner(), queue, picked, wait, out);
         if !matches!(read, Ok(Read::Done)) {
             out.truncate(before);
         }
@@ -188,7 +213,7 @@ impl Store {
         queue: &Queue,
         offset: gantry_model::offset::QueueOffset,
     ) -> Result<Option<u64>, ReadError> {
-        crate::lookup::store_time_of(&self.inner().log, queue, offset)
+        crate::lookup::store_time_of(self.inner(), queue, offset)
     }
 
     /// The queue offset of a time, see [`Boundary`]. Blocks on the disk for a bisection.
@@ -198,7 +223,7 @@ impl Store {
         timestamp_ms: i64,
         boundary: Boundary,
     ) -> Result<gantry_model::offset::QueueOffset, ReadError> {
-        crate::lookup::offset_by_time(&self.inner().log, queue, timestamp_ms, boundary)
+        crate::lookup::offset_by_time(self.inner(), queue, timestamp_ms, boundary)
     }
 
     /// Deletes a topic: its queues end, its records in the log are never dispatched again, and a topic made later under
@@ -239,6 +264,22 @@ impl Store {
         removed.map_err(|source| DeleteError::Disk { begun: true, source })?;
         inner.queues.forget(topic);
         Ok(())
+    }
+
+    /// Places of the log that are known to be damaged, by position.
+    pub fn damages(&self) -> Vec<Damage> {
+        self.inner().damages.all()
+    }
+
+    /// How many there are.
+    pub fn damages_len(&self) -> usize {
+        self.inner().damages.len()
+    }
+
+    /// Gives up the damaged record at a physical offset: from now on, and after restarts, readers pass over it. Blocks on the
+    /// disk.
+    pub fn skip(&self, position: u64) -> Result<Skip, DiskError> {
+        self.inner().damages.skip(position)
     }
 
     /// Whether it runs.

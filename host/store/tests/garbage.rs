@@ -57,12 +57,14 @@ fn read_everything(store: &Store) {
     for topic in store.topics() {
         for queue in (0..2).filter_map(|id| store.queue(&topic, id)) {
             let (mut entries, mut bytes) = (Vec::new(), Vec::new());
-            let _ = queue.entries(queue.min_offset(), 1000, Wait::Allowed, &mut entries);
-            for entry in &entries {
-                let _ = store.read_records(&[*entry], Wait::Allowed, &mut bytes);
-                let _ = store.record(entry.physical_offset, Wait::Allowed);
+            let min = queue.min_offset();
+            let _ = store.entries(&queue, min, 1000, Wait::Allowed, &mut entries);
+            let mut picked: Vec<_> = (0..).map(|n| min.plus(n)).zip(entries.iter().copied()).collect();
+            for one in &picked {
+                let _ = store.read_records(&queue, &mut vec![*one], Wait::Allowed, &mut bytes);
+                let _ = store.record(one.1.physical_offset, Wait::Allowed);
             }
-            let _ = store.read_records(&entries, Wait::Allowed, &mut bytes);
+            let _ = store.read_records(&queue, &mut picked, Wait::Allowed, &mut bytes);
             let _ = store.offset_by_time(&queue, 5, Boundary::Lower);
             let _ = store.store_time_of(&queue, QueueOffset(u64::MAX));
             let _ = queue.first_physical_offset();

@@ -62,12 +62,12 @@ fn found(store: &Store, id: u32) -> Vec<u64> {
     let (mut entries, mut bytes) = (Vec::new(), Vec::new());
     queue.entries(QueueOffset(0), usize::MAX, Wait::Allowed, &mut entries).unwrap();
     assert_eq!(entries.len() as u64, queue.end().get());
-    let number = |entry: &QueueEntry| {
+    let number = |(offset, entry): (usize, &QueueEntry)| {
         bytes.clear();
-        store.read_records(&[*entry], Wait::Allowed, &mut bytes).unwrap();
+        store.read_records(&queue, &mut vec![(QueueOffset(offset as u64), *entry)], Wait::Allowed, &mut bytes).unwrap();
         std::str::from_utf8(RecordView::parse(&bytes).unwrap().body()).unwrap().parse().unwrap()
     };
-    entries.iter().map(number).collect()
+    entries.iter().enumerate().map(number).collect()
 }
 
 #[test]

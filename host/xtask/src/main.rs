@@ -97,6 +97,8 @@ fn run(task: Task) -> Result<()> {
             cargo(["test", "--workspace", "--no-fail-fast"]).run()?;
             cargo(["test", "--package", "gantry-store", "--features", "planted-bugs", "--test", "retention"]).run()?;
             cargo(["test", "--package", "gantry-faults", "--features", "planted-bugs", "--test", "planted"]).run()?;
+            cargo(["test", "--package", "gantry-store", "--features", "planted-bugs", "--test", "planted_integrity"])
+                .run()?;
             cargo(["test", "--workspace", "--no-fail-fast", "--manifest-path", "plugins/Cargo.toml"]).run()
         }
         Task::Plugins => wasm::build_plugins(),
