@@ -17,6 +17,10 @@ pub trait Disk: Send + Sync + 'static {
     /// Opens an existing file for reading and writing, or with `create` makes an empty one when it is absent.
     /// The *name* of a new file survives a crash only after [`sync_dir`](Disk::sync_dir) on its folder.
     fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>>;
+    /// Opens an existing file for reading; writes to it may fail.
+    fn open_read_only(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.open(path, false)
+    }
     /// Makes the folder and its parents; no error when it is there.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Names (not paths) in a folder, sorted; folders are marked. An absent folder is `NotFound`.
@@ -56,6 +60,10 @@ pub trait DiskFile: Send + Sync {
     }
     /// Sets the length; growth reads as zeros and takes no blocks.
     fn set_len(&self, len: u64) -> io::Result<()>;
+    /// The pages of this range need not stay in memory; a hint.
+    fn forget_pages(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
     /// Reserves blocks for `offset..offset + len` so that later writes there cannot run out of space; contents stay.
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()>;
 }

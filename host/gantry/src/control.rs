@@ -29,6 +29,13 @@ pub(crate) enum Request {
         /// The plugin.
         name: String,
     },
+    /// Give up the damaged record at a physical offset.
+    StoreSkip {
+        /// The broker; may be left out where there is one.
+        broker: Option<String>,
+        /// Physical offset.
+        position: u64,
+    },
     /// Read the cluster file now.
     ConfigReload,
     /// Drain and end.

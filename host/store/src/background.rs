@@ -1,4 +1,4 @@
-//! The threads of a store: flusher, dispatcher and keeper; retention has one of its own.
+//! The threads of a store: flusher, dispatcher and keeper; retention has one of its own, and so has the look for damage.
 //!
 //! Each follows a watermark at its own pace. All end when `appended` or `visible` closes: at shutdown, or after a failure.
 
@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{dispatch::DispatchError, index::Progress, inner::Inner, options::Flush, retention};
+use crate::{dispatch::DispatchError, index::Progress, inner::Inner, options::Flush, retention, scrub};
 
 /// How long a thread waits for its watermark before it looks around; nothing depends on it.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -23,13 +23,17 @@ pub(crate) fn start(inner: &Arc<Inner>) -> std::io::Result<Vec<JoinHandle<()>>> 
         let inner = inner.clone();
         std::thread::Builder::new().name(format!("store-{name}")).spawn(move || run(&inner))
     };
-    Ok(vec![
+    let mut threads = vec![
         spawn("flush", flush)?,
         spawn("dispatch", dispatch)?,
         spawn("keep", keep)?,
         spawn("index", index)?,
         spawn("retain", retention::follow)?,
-    ])
+    ];
+    if inner.options.scrub_bytes_per_s > 0 {
+        threads.push(spawn("scrub", scrub::follow)?);
+    }
+    Ok(threads)
 }
 
 fn flush(inner: &Inner) {

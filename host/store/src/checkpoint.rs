@@ -62,14 +62,7 @@ impl Checkpoints {
         if rocketmq.len().doing("look at", &rocketmq_path)? < ROCKETMQ_LEN {
             rocketmq.set_len(ROCKETMQ_LEN).doing("set the length of", &rocketmq_path)?;
         }
-        let mut newest: Option<(u64, Mark)> = None;
-        for at in SLOTS_AT {
-            let mut slot = [0; SLOT_LEN];
-            let whole = own.read_at(&mut slot, at).doing("read", &own_path)? == SLOT_LEN;
-            if let Some(found) = decode(&slot).filter(|_| whole) {
-                newest = newest.max_by_sequence(found);
-            }
-        }
+        let newest = newest(&*own, &own_path)?;
         if newest.is_none() {
             // Both slots' blocks now, so that a checkpoint never needs space.
             own.write_at(&[0; SLOT_LEN], SLOTS_AT[1]).doing("write", &own_path)?;
@@ -78,6 +71,15 @@ impl Checkpoints {
         }
         let sequence = newest.map_or(0, |(sequence, _)| sequence);
         Ok((Checkpoints { own, own_path, rocketmq, rocketmq_path, sequence }, newest.map(|(_, mark)| mark)))
+    }
+
+    /// The newest whole mark, without making or opening anything for writing.
+    pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Mark>, DiskError> {
+        let path = dir.join("checkpoint.gantry");
+        match disk.open_read_only(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            file => Ok(newest(&*file.doing("open", &path)?, &path)?.map(|(_, mark)| mark)),
+        }
     }
 
     /// Makes `mark` the newest, durably.
@@ -106,6 +108,19 @@ impl Checkpoints {
         self.rocketmq.read_at(&mut bytes, 16).doing("read", &self.rocketmq_path)?;
         Ok(u64::from_be_bytes(bytes))
     }
+}
+
+/// The newest whole mark and its sequence number.
+fn newest(own: &dyn DiskFile, path: &Path) -> Result<Option<(u64, Mark)>, DiskError> {
+    let mut newest: Option<(u64, Mark)> = None;
+    for at in SLOTS_AT {
+        let mut slot = [0; SLOT_LEN];
+        let whole = own.read_at(&mut slot, at).doing("read", path)? == SLOT_LEN;
+        if let Some(found) = decode(&slot).filter(|_| whole) {
+            newest = newest.max_by_sequence(found);
+        }
+    }
+    Ok(newest)
 }
 
 trait Newest {

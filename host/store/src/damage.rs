@@ -16,7 +16,10 @@ use gantry_base::{disk::Disk, durable};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{DiskError, While};
+use crate::{
+    error::{DiskError, OpenError, While},
+    lock,
+};
 
 /// Its name in the store's directory.
 pub(crate) const FILE_NAME: &str = "damage.json";
@@ -172,4 +175,10 @@ impl DamageList {
         let bytes = serde_json::to_vec_pretty(&DamageFile { damages: all.to_vec() }).unwrap_or_default();
         durable::replace(&*self.disk, &self.path, &bytes, false).doing("replace", &self.path)
     }
+}
+
+/// [`Store::skip`](crate::Store::skip) for a store that nobody has open. Takes its lock meanwhile.
+pub fn skip_stopped(disk: Arc<dyn Disk>, dir: &Path, position: u64) -> Result<Skip, OpenError> {
+    let _guard = lock::take(&*disk, dir)?;
+    Ok(DamageList::open(disk, dir)?.skip(position)?)
 }

@@ -18,10 +18,11 @@ use crate::{
     planted::{self, PlantedBug},
     queues::Queues,
     retention::{Keeping, Pressure},
+    scrub::{Scrub, ScrubStatus},
     tombstone::Tombstones,
 };
 
-/// Lock order: `keeping`, `checkpoints`, `dispatcher`, the tail inside `appender`, then any lock of the log or a queue.
+/// Lock order: `scrub`, `keeping`, `checkpoints`, `dispatcher`, the tail inside `appender`, then any lock of the log or a queue.
 pub(crate) struct Inner {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: PathBuf,
@@ -32,6 +33,9 @@ pub(crate) struct Inner {
     pub(crate) tombstones: Tombstones,
     pub(crate) index: Index,
     pub(crate) damages: DamageList,
+    /// Held for one piece; what is to be told of it is in `scrub_status`.
+    pub(crate) scrub: Mutex<Scrub>,
+    pub(crate) scrub_status: Mutex<ScrubStatus>,
     /// From this physical offset on a record without property checksum is damaged.
     pub(crate) checked_from: u64,
     pub(crate) dispatcher: Mutex<Dispatcher>,

@@ -28,6 +28,7 @@ mod error;
 mod health;
 mod index;
 mod inner;
+pub mod inspect;
 mod layout;
 mod lock;
 mod log;
@@ -40,12 +41,14 @@ mod queues;
 mod recover;
 mod repair;
 mod retention;
+mod scrub;
+mod sidecar;
 mod store;
 mod takeover;
 mod tombstone;
 mod walk;
 
-pub use damage::{DAMAGES_MAX, Damage, Skip};
+pub use damage::{DAMAGES_MAX, Damage, Skip, skip_stopped};
 pub use error::{AppendError, Corrupt, Damaged, DeleteError, DiskError, OpenError, QueueError, ReadError};
 pub use health::Health;
 pub use index::{IndexState, KeyQuery, KeysFound, QueryLimit};
@@ -60,6 +63,7 @@ pub use planted::{PlantedBug, with as with_planted};
 pub use queue::{Queue, QueueEntry};
 pub use recover::{Cut, RecoveryProgress, RecoveryReport};
 pub use retention::{Hold, Reason, RetentionOptions, RetentionStatus};
+pub use scrub::ScrubStatus;
 pub use store::{Boundary, Step, Store};
 
 /// Whether a read may wait for the disk.

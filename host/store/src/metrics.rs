@@ -43,6 +43,10 @@ pub struct StoreMetrics {
     pub failed_checks: Counter,
     /// Consume queue entries that were wrong and are right again.
     pub entries_corrected: Counter,
+    /// Bytes that were looked at for damage in the background.
+    pub scrubbed_bytes: Counter,
+    /// Times that everything was looked at.
+    pub scrub_passes: Counter,
     /// Damaged messages that a read passed over, because an operator gave them up.
     pub skipped_reads: Counter,
 }

@@ -58,6 +58,10 @@ pub struct Options {
     /// What owners above still need of the log; nothing from the lowest of their positions on is ever deleted. None by
     /// default.
     pub holds: Vec<Hold>,
+    /// How fast damage is looked for, in bytes a second; 0 = not at all. Default 8 MiB.
+    pub scrub_bytes_per_s: u64,
+    /// Time from the end of one look at everything to the beginning of the next, in seconds; default a week.
+    pub scrub_interval_s: u64,
     /// Stamps records.
     pub clock: Clock,
     /// Default [`Background::Threads`].
@@ -81,6 +85,8 @@ impl Default for Options {
             checkpoint_bytes: 128 << 20,
             retention: RetentionOptions::default(),
             holds: Vec::new(),
+            scrub_bytes_per_s: 8 << 20,
+            scrub_interval_s: 7 * 86_400,
             clock: Clock::system(),
             background: Background::Threads,
         }

@@ -43,6 +43,8 @@ use crate::{
     queue::{Below, Queue, load::load},
     queues::Queues,
     retention::{Keeping, Pressure},
+    scrub::Scrub,
+    sidecar::Sidecar,
     takeover,
     tombstone::{Tombstone, Tombstones},
 };
@@ -157,7 +159,10 @@ pub(crate) fn open(
         report.queues = load_queues(&log, &queues, &tombstones, floor, progress)?;
     }
 
-    let checked_from = mark.filter(|_| !taken_over).map_or(u64::MAX, |mark| mark.checked_from);
+    let mut sidecar = Sidecar::open(&*disk, dir)?;
+    // When both slots of the checkpoint are lost, the sidecar still knows.
+    let noted = mark.map(|mark| mark.checked_from).or(sidecar.checked_from);
+    let checked_from = noted.filter(|_| !taken_over).unwrap_or(u64::MAX);
     let total = log.segments().last().map_or(0, |last| last.end()).saturating_sub(floor);
     let mut on_log = |position: u64| progress(RecoveryProgress::Log { done: position - floor, total });
     let scanned = scan::scan(&log, floor, checked_from, dirty, &mut on_log)?;
@@ -220,10 +225,11 @@ pub(crate) fn open(
         marks.expiring.clone(),
     ]);
     // Without a mark the log may be RocketMQ's: then it is checked by what it has, and from its end on by all.
-    let checked_from = mark.filter(|_| !taken_over).map_or(scanned.end, |mark| mark.checked_from);
+    let checked_from = noted.filter(|_| !taken_over).unwrap_or(scanned.end);
     let mark = Mark { position: mark.map_or(0, |mark| mark.position), checked_from };
     let damages = DamageList::open(disk.clone(), dir)?;
     damages.retain(|damage| damage.position >= log.min());
+    sidecar.set_checked_from(checked_from);
     let inner = Arc::new(Inner {
         disk,
         dir: dir.into(),
@@ -234,6 +240,8 @@ pub(crate) fn open(
         tombstones,
         index,
         damages,
+        scrub: Mutex::new(Scrub::new(sidecar)),
+        scrub_status: Mutex::default(),
         checked_from,
         dispatcher: Mutex::new(dispatcher),
         checkpoints: Mutex::new(CheckpointState { files: checkpoints, mark }),

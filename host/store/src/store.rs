@@ -20,6 +20,7 @@ use crate::{
     queue::{Queue, QueueEntry},
     recover::{self, RecoveryProgress, RecoveryReport},
     retention::RetentionStatus,
+    scrub::ScrubStatus,
     tombstone::Tombstone,
 };
 
@@ -46,6 +47,8 @@ pub enum Step {
     Prepare,
     /// Brings the index a piece nearer to dispatch.
     Index,
+    /// Looks at one piece of the files for damage; `false` when that was the last piece of a pass.
+    Scrub,
     /// Asks the disk how full it is and deletes what is due.
     Retain,
 }
@@ -276,6 +279,11 @@ impl Store {
         self.inner().damages.len()
     }
 
+    /// How far the look for damage is, and what it found.
+    pub fn scrub_status(&self) -> ScrubStatus {
+        self.inner().scrub_status.lock().clone()
+    }
+
     /// Gives up the damaged record at a physical offset: from now on, and after restarts, readers pass over it. Blocks on the
     /// disk.
     pub fn skip(&self, position: u64) -> Result<Skip, DiskError> {
@@ -333,6 +341,7 @@ impl Store {
             Step::Checkpoint => inner.checkpoint().is_ok(),
             Step::Prepare => inner.prepare_ahead().is_ok(),
             Step::Index => !inner.index.is_level() && inner.catch_up_index() == Progress::Moved,
+            Step::Scrub => matches!(inner.scrub(), Ok(Some(_))),
             Step::Retain => {
                 inner.look_at_disk();
                 inner.retain().unwrap_or(false)

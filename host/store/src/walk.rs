@@ -7,7 +7,7 @@
 
 use std::ops::ControlFlow;
 
-use gantry_protocol::record::{self, BLANK_LEN, Peek, PropertyChecksum, RecordView, peek};
+use gantry_protocol::record::{BLANK_LEN, Peek, PropertyChecksum, RecordView, peek};
 
 use crate::{
     error::DiskError,
@@ -16,6 +16,8 @@ use crate::{
 
 /// Bytes read at a time; a longer record makes its own piece.
 const PIECE_BYTES: usize = 1 << 20;
+/// Bytes that are tried together where larger reads fail.
+const SECTORS_BYTES: usize = 4096;
 /// What magics of records and blanks begin with; the byte behind is looked at by [`peek`].
 const MAGIC_STARTS: [[u8; 3]; 2] = [[0xDA, 0xA3, 0x20], [0xCB, 0xD4, 0x31]];
 
@@ -68,7 +70,8 @@ impl<'a> Walker<'a> {
         let mut position = from;
         while position < to.min(self.limit) {
             let Some(segment) = self.log.segment(position) else { break };
-            let at = self.look(&segment, position)?;
+            // Sectors that cannot be read are as bad as wrong bytes, and what lies behind them may be well.
+            let at = self.look(&segment, position).unwrap_or_else(|error| At::Bad(error.to_string()));
             let (found, after) = match at {
                 At::Record { size } => match self.parsed(position, size) {
                     Some(record) => (Found::Record(record), position + size as u64),
@@ -82,10 +85,7 @@ impl<'a> Walker<'a> {
                 }
             };
             position = after;
-            let start = match &found {
-                Found::Record(record) => position - record.size() as u64,
-                Found::Blank { len } | Found::Damaged { len, .. } => position - len,
-            };
+            let start = position - found.len();
             if visit(start, found).is_break() {
                 break;
             }
@@ -114,6 +114,12 @@ impl<'a> Walker<'a> {
             return Ok(None);
         }
         Ok(self.parsed(position, size))
+    }
+
+    /// Whether a record there knows where it lies, though its checksum is wrong: a neighbour that is damaged too.
+    fn claims_its_place(&mut self, position: u64) -> bool {
+        let claim = self.claim(position);
+        claim.is_ok_and(|claim| claim.is_some_and(|record| record.physical_offset().0 == position))
     }
 
     fn parsed(&self, position: u64, size: usize) -> Option<RecordView<'_>> {
@@ -147,25 +153,48 @@ impl<'a> Walker<'a> {
         })
     }
 
+    /// Where the first whole record or blank behind `bad` begins.
+    pub(crate) fn next_behind(&mut self, bad: u64) -> Result<u64, DiskError> {
+        match self.log.segment(bad) {
+            Some(segment) => self.resync(&segment, bad),
+            None => Ok(self.limit),
+        }
+    }
+
     /// Where the next whole record or blank begins behind a bad place; else where the segment or the log ends.
     fn resync(&mut self, segment: &Segment, bad: u64) -> Result<u64, DiskError> {
         let end = segment.end().min(self.limit);
+        let is_good =
+            |this: &mut Self, at: u64| matches!(this.look(segment, at), Ok(At::Record { .. } | At::Blank { .. }));
         // First where its own size points: a body may hold anything, records that somebody made up included.
-        if let Peek::Record { size } = peek(self.bytes(segment, bad, BLANK_LEN)?)
+        if let Ok(head) = self.bytes(segment, bad, BLANK_LEN)
+            && let Peek::Record { size } = peek(head)
             && let Some(next) = bad.checked_add(size as u64).filter(|next| *next <= end)
-            && (next == end || !matches!(self.look(segment, next)?, At::Bad(_)))
+            && (next == end || is_good(self, next) || self.claims_its_place(next))
         {
             return Ok(next);
         }
         let mut piece = Vec::new();
+        let mut wanted = PIECE_BYTES;
         let mut at = bad + 1;
         while at + (BLANK_LEN as u64) <= end {
-            let len = ((end - at) as usize).min(PIECE_BYTES);
+            let len = ((end - at) as usize).min(wanted);
             piece.resize(len, 0);
-            let found = segment.read(&mut piece, at)?;
+            let found = match segment.read(&mut piece, at) {
+                Ok(found) => found,
+                // Around sectors that cannot be read in small steps, then over them.
+                Err(_) if len > SECTORS_BYTES => {
+                    wanted = SECTORS_BYTES;
+                    continue;
+                }
+                Err(_) => {
+                    at = (at / SECTORS_BYTES as u64 + 1) * SECTORS_BYTES as u64;
+                    continue;
+                }
+            };
             for start in candidates(&piece[..found]) {
                 let next = at + start as u64;
-                if !matches!(self.look(segment, next)?, At::Bad(_)) {
+                if is_good(self, next) {
                     return Ok(next);
                 }
             }
@@ -186,16 +215,34 @@ impl<'a> Walker<'a> {
             Some(start) => start,
             None => {
                 let wanted = len.max(PIECE_BYTES).min((segment.end() - position) as usize);
-                self.piece.resize(wanted, 0);
-                self.piece_at = position;
-                let read = segment.read(&mut self.piece, position);
-                // A failed read leaves nothing that a later call may take for bytes of the log.
-                self.piece.truncate(*read.as_ref().unwrap_or(&0));
-                read?;
+                self.fill(segment, position, wanted)
+                    // What was asked for may be well although something behind it is not.
+                    .or_else(|_| self.fill(segment, position, len.min(wanted)))?;
                 0
             }
         };
         Ok(&self.piece[start..self.piece.len().min(start + len)])
+    }
+}
+
+impl Walker<'_> {
+    fn fill(&mut self, segment: &Segment, position: u64, len: usize) -> Result<(), DiskError> {
+        self.piece.resize(len, 0);
+        self.piece_at = position;
+        let read = segment.read(&mut self.piece, position);
+        // A failed read leaves nothing that a later call may take for bytes of the log.
+        self.piece.truncate(*read.as_ref().unwrap_or(&0));
+        read.map(drop)
+    }
+}
+
+impl Found<'_> {
+    /// Bytes of it.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Found::Record(record) => record.size() as u64,
+            Found::Blank { len } | Found::Damaged { len, .. } => *len,
+        }
     }
 }
 
@@ -215,7 +262,7 @@ pub(crate) fn whole(bytes: &[u8], position: u64, checked: bool) -> Result<Record
 
 /// Where heads of records or blanks may begin.
 fn candidates(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
-    let at =
-        bytes.windows(BLANK_LEN).enumerate().filter(|(_, head)| MAGIC_STARTS.iter().any(|start| head[4..7] == *start));
-    at.map(|(at, _)| at).filter(|at| !matches!(peek(&bytes[*at..]), record::Peek::Nothing { .. }))
+    let starts = memchr::memchr2_iter(MAGIC_STARTS[0][0], MAGIC_STARTS[1][0], bytes);
+    let heads = starts.filter_map(|magic| magic.checked_sub(4));
+    heads.filter(|at| bytes.get(at + 4..at + 7).is_some_and(|found| MAGIC_STARTS.iter().any(|start| found == *start)))
 }

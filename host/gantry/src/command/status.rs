@@ -63,6 +63,16 @@ fn text(status: &Value) -> String {
         if let Some(reason) = retention["refusing"].as_str() {
             out += &format!("\n    sends are refused: {reason}");
         }
+        for damage in broker["damages"].as_array().into_iter().flatten() {
+            let state = if damage["skipped"] == true { "given up" } else { "DAMAGED, its queue stops there" };
+            out += &format!(
+                "\n    {state}: {}, position {}, {} bytes: {}",
+                damage["file"].as_str().unwrap_or("-"),
+                damage["position"],
+                damage["length"],
+                damage["reason"].as_str().unwrap_or("-"),
+            );
+        }
     }
     out += &format!("\n  config       {}", status["config"]["file"].as_str().unwrap_or("built in"));
     for problem in status["config"]["problems"].as_array().into_iter().flatten() {

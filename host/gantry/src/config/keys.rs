@@ -84,6 +84,11 @@ pub(crate) static KEYS: &[Key] = &[
         "Longest time between two checkpoints while messages come. A restart after a crash reads the log from the last one."),
     key("store.checkpoint_bytes", int(MIB, 64 * GIB, "bytes"), n(128 * MIB), Restart,
         "A checkpoint is made early after this much log: it bounds how long a restart after a crash takes."),
+    key("store.scrub_bytes_per_s", int(0, GIB, "bytes/s"), n(8 * MIB), Restart,
+        "How fast the files are looked through for damage in the background, so that it is found while copies still exist; \
+         0 = not at all."),
+    key("store.scrub_interval_s", int(1, 365 * 86_400, "s"), n(7 * 86_400), Restart,
+        "Time from the end of one look through all files to the beginning of the next."),
 
     key("retention.age_hours", int(0, 876_000, "hours"), n(72), Restart,
         "A file of the commit log is deleted when its newest message is older, with the consume queues' part of it; 0 = age \

@@ -53,6 +53,8 @@ impl Config {
             checkpoint_interval_ms: number("store.checkpoint_interval_ms"),
             checkpoint_bytes: number("store.checkpoint_bytes"),
             retention: self.retention(),
+            scrub_bytes_per_s: number("store.scrub_bytes_per_s"),
+            scrub_interval_s: number("store.scrub_interval_s"),
             ..StoreOptions::default()
         }
     }

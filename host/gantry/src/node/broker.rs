@@ -7,7 +7,7 @@ use gantry_base::disk::RealDisk;
 use gantry_broker::Broker;
 use gantry_plugin::PluginHost;
 use gantry_remoting::{Limits, Server};
-use gantry_store::{Health, Options as StoreOptions, Store};
+use gantry_store::{Damage, Health, Options as StoreOptions, Skip, Store};
 use serde_json::{Value, json};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -120,6 +120,36 @@ impl RunningBroker {
 }
 
 impl Observed {
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn scrub(&self) -> Value {
+        let scrub = self.store.scrub_status();
+        json!({
+            "running": scrub.running,
+            "position": scrub.position,
+            "end": scrub.end,
+            "bytes": scrub.bytes,
+            "passes": scrub.passes,
+            "finished_ms": scrub.finished_ms,
+            "queue_files_corrected": scrub.files_corrected,
+            "entries_corrected": self.store.metrics().entries_corrected.get(),
+        })
+    }
+
+    /// Gives up a damaged record. Blocks on the disk.
+    pub(crate) fn skip(&self, position: u64) -> Result<Value, String> {
+        let (done, damage) = match self.store.skip(position).map_err(|error| error.to_string())? {
+            Skip::Skipped(damage) => ("given up", damage),
+            Skip::Already(damage) => ("was given up before", damage),
+            Skip::Unknown => return Err(crate::command::store::unknown_damage(position)),
+        };
+        let Damage { file, position, length, reason, .. } = damage;
+        Ok(json!({ "done": done, "file": file, "position": position, "length": length, "reason": reason }))
+    }
+
     /// For `gantry status`.
     pub(crate) fn status(&self) -> Value {
         let health = match self.store.health() {
@@ -135,6 +165,8 @@ impl Observed {
             "appended": self.store.appended().get(),
             "flushed": self.store.flushed().get(),
             "dispatched": self.store.dispatched().get(),
+            "scrub": self.scrub(),
+            "damages": self.store.damages(),
             "retention": self.retention(),
         })
     }

@@ -29,6 +29,10 @@ impl Handler for Control {
                 Some(plugins) => blocking(move || plugins.reload(&name).map(|label| json!({ "serves": label }))).await,
                 None => Answer::Error("this node has no brokers, so it runs no plugins".to_owned()),
             },
+            Request::StoreSkip { broker, position } => match self.broker(broker.as_deref()) {
+                Ok(broker) => blocking(move || broker.skip(position)).await,
+                Err(problem) => Answer::Error(problem),
+            },
             Request::ConfigReload => {
                 let live = self.live.clone();
                 blocking(move || live.reload()).await
@@ -42,6 +46,20 @@ impl Handler for Control {
 }
 
 impl Control {
+    /// The broker of that name, or the only one.
+    fn broker(&self, name: Option<&str>) -> Result<Observed, String> {
+        let named = |broker: &&Observed| name.is_none_or(|name| broker.name() == name);
+        let found: Vec<_> = self.brokers.iter().filter(named).collect();
+        match found.as_slice() {
+            [one] => Ok((*one).clone()),
+            [] => Err(format!("this node has no broker {}", name.unwrap_or_default())),
+            several => {
+                let names: Vec<_> = several.iter().map(|broker| broker.name()).collect();
+                Err(format!("this node has several brokers; name one of {} with --broker", names.join(", ")))
+            }
+        }
+    }
+
     fn status(&self) -> Value {
         let Ready { node, name_server, http, data, pid, .. } = &self.ready;
         json!({

@@ -85,6 +85,17 @@ impl Segment {
         self.file.read_at(buf, at - self.base).doing("read", &self.path)
     }
 
+    /// Whether a range, from a physical offset on, can be read without the device.
+    pub(crate) fn is_resident(&self, at: u64, len: u64) -> bool {
+        let mut bytes = vec![0; len as usize];
+        matches!(self.file.try_read_at(&mut bytes, at - self.base), Ok(Some(found)) if found == bytes.len())
+    }
+
+    /// The pages of a range need not stay in memory.
+    pub(crate) fn forget_pages(&self, at: u64, len: u64) {
+        self.file.forget_pages(at - self.base, len);
+    }
+
     pub(crate) fn sync(&self) -> Result<(), DiskError> {
         self.file.sync().doing(SYNC, &self.path)
     }

@@ -21,9 +21,10 @@ pub struct QueueEntry {
 }
 
 impl QueueEntry {
-    /// Tag code of an entry that stands for a message which could not be read when the entry was made. No tag has it, and
-    /// no time of delivery. It says nothing about the message: whoever chooses by tag must look at the record.
-    pub const TAG_UNKNOWN: i64 = i64::MIN;
+    /// Tag code of an entry that stands for a message which could not be read when the entry was made. No tag has it, no
+    /// time of delivery, and no unit of RocketMQ's extension (those are negative). It says nothing about the message: whoever
+    /// chooses by tag must look at the record.
+    pub const TAG_UNKNOWN: i64 = i64::MAX;
 
     pub(crate) fn encode(&self) -> [u8; ENTRY_LEN] {
         let mut bytes = [0; ENTRY_LEN];

@@ -43,14 +43,18 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
-        Self::with(seed, Options::default())
+        Self::with(seed, Options { queue_file_entries: 16, ..Options::default() })
+    }
+
+    /// With so many entries in each consume queue file.
+    pub(crate) fn with_queue_files_of(queue_file_entries: u32) -> Self {
+        Self::with(1, Options { queue_file_entries, ..Options::default() })
     }
 
     fn with(seed: u64, options: Options) -> Self {
         let disk = SimDisk::new(seed);
         let options = Options {
             segment_size_bytes: 16 << 10,
-            queue_file_entries: 16,
             allocate_ahead_bytes: 4096,
             background: Background::Stepped,
             clock: Clock::manual(1_700_000_000_000),
