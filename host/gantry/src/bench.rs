@@ -3,6 +3,7 @@
 //! The client is made to cost little: the machine that measures is often the one that serves. Frames are prepared once and
 //! patched, a window is refilled with one write, answers are read only as far as needed, and connections stay on their thread.
 
+pub(crate) mod backlog;
 mod child;
 pub(crate) mod consume;
 pub(crate) mod e2e;

@@ -1,6 +1,12 @@
 //! What the threads of a store share, and the steps that they take.
 
-use std::{collections::BTreeSet, io, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use gantry_base::{disk::Disk, watermark::Watermark};
 use parking_lot::Mutex;
@@ -85,6 +91,9 @@ impl Inner {
             false if planted::is(PlantedBug::RetrySync) => self.log.sync(from, to).or_else(|_| self.log.sync(from, to)),
             false => self.log.sync(from, to),
         };
+        if self.options.sync_delay_ms > 0 {
+            std::thread::sleep(Duration::from_millis(self.options.sync_delay_ms));
+        }
         if let Err(error) = synced {
             self.pulse.fail(&error);
             return Err(error);

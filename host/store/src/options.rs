@@ -49,6 +49,8 @@ pub struct Options {
     pub record_size_max_bytes: u32,
     /// Asynchronous flush: a flush starts early when this much waits; default 64 MiB.
     pub async_dirty_max_bytes: u64,
+    /// Added to each sync of the log, in milliseconds: what a slow disk does, for measurements. Default 0.
+    pub sync_delay_ms: u64,
     /// Longest time between checkpoints while messages come; default 5000 ms.
     pub checkpoint_interval_ms: u64,
     /// A checkpoint is made early after this much log; default 128 MiB. It bounds what a restart after a crash reads.
@@ -81,6 +83,7 @@ impl Default for Options {
             allocate_ahead_bytes: 64 << 20,
             record_size_max_bytes: (4 << 20) + (64 << 10),
             async_dirty_max_bytes: 64 << 20,
+            sync_delay_ms: 0,
             checkpoint_interval_ms: 5_000,
             checkpoint_bytes: 128 << 20,
             retention: RetentionOptions::default(),

@@ -161,6 +161,15 @@ pub fn memory_kib(pid: u32) -> Result<(u64, u64)> {
     Ok((field("VmRSS:")?, field("RssAnon:")?))
 }
 
+/// Processor time that a process has used so far, user and system, in seconds.
+pub fn processor_seconds(pid: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field is the program's name in brackets and may hold spaces.
+    let fields: Vec<&str> = stat.rsplit_once(')').context("a name in brackets")?.1.split_whitespace().collect();
+    let ticks = |at: usize| -> Result<f64> { Ok(fields.get(at).context("processor time")?.parse()?) };
+    Ok((ticks(11)? + ticks(12)?) / rustix::param::clock_ticks_per_second() as f64)
+}
+
 fn first_line(child: &mut Child) -> Result<String> {
     let stdout = child.stdout.take().context("stdout is piped")?;
     let (sender, receiver) = mpsc::channel();

@@ -60,6 +60,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Measure Gantry beside Apache RocketMQ, a bare server, the disk, and itself when it has more to do
+    Compare {
+        /// Passed on: nothing, durable, backlog or growth; --quick, --json, --flush sync
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Replace a bound filter under load and audit every message against the version that judged it
     Swap {
         /// Passed on, for example --reloads 200 --rate 20000
@@ -106,6 +112,7 @@ fn run(task: Task) -> Result<()> {
         Task::Faults { planted, arguments } => faults(planted, &arguments),
         Task::Crash { arguments } => with_node("crash", &arguments),
         Task::Exchange { arguments } => with_node("exchange", &arguments),
+        Task::Compare { arguments } => with_node("compare", &arguments),
         Task::Swap { mut arguments } => {
             arguments.extend(["--guest".to_owned(), wasm::build_versioned_guest()?.display().to_string()]);
             with_node("swap", &arguments)

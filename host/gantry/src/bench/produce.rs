@@ -20,6 +20,8 @@ pub(crate) struct Load {
     pub(crate) targets: Vec<Target>,
     /// What is sent.
     pub(crate) shape: Shape,
+    /// Topics that share the load, if it is more than the shape's. Connections divide them among themselves.
+    pub(crate) topics: Vec<String>,
     /// Connections at once.
     pub(crate) connections: usize,
     /// Frames in flight on each.
@@ -28,6 +30,17 @@ pub(crate) struct Load {
     pub(crate) rate: Option<f64>,
     /// Messages to send, if the run ends with a count.
     pub(crate) count: Option<u64>,
+}
+
+impl Load {
+    /// The topics that connection `index` sends to: every so manieth, one at least.
+    fn topics_of(&self, index: usize) -> Vec<String> {
+        if self.topics.is_empty() {
+            return vec![self.shape.topic.clone()];
+        }
+        let first = index % self.topics.len();
+        self.topics.iter().skip(first).step_by(self.connections.max(1)).cloned().collect()
+    }
 }
 
 /// What a run measured.
@@ -71,6 +84,7 @@ pub(crate) fn produce(
         let producer = Producer {
             broker: target.address,
             shape: load.shape.clone(),
+            topics: load.topics_of(index),
             queues: target.queues,
             window: load.window,
             pace,

@@ -33,7 +33,9 @@ pub(crate) struct Producer {
     pub(crate) broker: SocketAddr,
     /// What it sends.
     pub(crate) shape: Shape,
-    /// Queues of the topic, sent to in turn.
+    /// Topics, sent to in turn.
+    pub(crate) topics: Vec<String>,
+    /// Queues of each topic, sent to in turn.
     pub(crate) queues: u32,
     /// Most frames in flight.
     pub(crate) window: usize,
@@ -113,15 +115,20 @@ pub(crate) struct Produced {
     pub(crate) unanswered: u64,
     /// Latency per message, after the warm-up.
     pub(crate) latency: Latency,
-    /// Per queue: numbers below this were sent.
+    /// Per queue (of the first topic, then of the next): numbers below this were sent.
     pub(crate) next_sequence: Vec<u64>,
 }
 
 impl Producer {
     /// Sends until the end of the run, then waits for the answers.
     pub(crate) async fn run(self) -> Result<Produced> {
-        let templates: Vec<Template> =
-            (0..self.queues).map(|queue| Template::new(&self.shape, queue)).collect::<Result<_>>()?;
+        let mut templates = Vec::new();
+        for topic in &self.topics {
+            let shape = Shape { topic: topic.clone(), ..self.shape.clone() };
+            for queue in 0..self.queues {
+                templates.push(Template::new(&shape, queue)?);
+            }
+        }
         let link = Link::connect(self.broker).await?;
         let done = Produced {
             id: self.id,

@@ -1,7 +1,8 @@
 //! The bare reference server: what no broker can be faster than on this machine with this client.
 //!
 //! It frames, appends whole frames to one file with positional writes, and answers each with a prepared answer whose opaque
-//! is patched. It decodes no header, has no topics, queues, checks or flush, and forgets what it wrote.
+//! is patched. It decodes no header, has no topics, queues, checks or flush, and forgets what it wrote. With a
+//! [`Backlog`](super::backlog::Backlog) it also sends queues that were made when it started.
 
 use std::{
     fs::File,
@@ -18,7 +19,7 @@ use std::{
 use anyhow::{Context, Result};
 use bytes::BytesMut;
 use gantry_protocol::{
-    frame::{Codec, FRAME_BYTES_MAX, FrameError, FrameWriter, frame_len},
+    frame::{Codec, FRAME_BYTES_MAX, FrameWriter, frame_len},
     header::Head,
 };
 use tokio::{
@@ -27,7 +28,10 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::scan;
+use super::{
+    backlog::{Backlog, Spec},
+    scan,
+};
 
 /// What one read may bring in; also the most that is appended at once unless a frame is larger.
 const READ_BYTES: usize = 256 * 1024;
@@ -41,6 +45,7 @@ pub(crate) struct Reference {
 struct Log {
     file: File,
     end: AtomicU64,
+    backlog: Option<Backlog>,
 }
 
 impl Log {
@@ -53,12 +58,13 @@ impl Log {
 
 impl Reference {
     /// Listens on `port` of the loopback (0 = any) and empties `file`.
-    pub(crate) fn bind(port: u16, file: &Path) -> Result<Reference> {
+    pub(crate) fn bind(port: u16, file: &Path, backlog: Option<&Spec>) -> Result<Reference> {
         let opened = File::create(file).with_context(|| format!("could not create {}", file.display()))?;
+        let backlog = backlog.map(|spec| Backlog::make(file, spec)).transpose()?;
         let listener = std::net::TcpListener::bind(("127.0.0.1", port))
             .with_context(|| format!("could not listen on 127.0.0.1:{port}; choose another --port"))?;
         listener.set_nonblocking(true)?;
-        Ok(Reference { listener, log: Arc::new(Log { file: opened, end: AtomicU64::new(0) }) })
+        Ok(Reference { listener, log: Arc::new(Log { file: opened, end: AtomicU64::new(0), backlog }) })
     }
 
     /// Where it listens.
@@ -119,7 +125,8 @@ async fn echo(mut stream: TcpStream, log: &Log) -> io::Result<()> {
             count => filled += count,
         }
         replies.clear();
-        let taken = reply_to_all(&input[..filled], &json, &binary, &mut replies).map_err(io::Error::other)?;
+        let taken = reply_to_all(&input[..filled], &json, &binary, log.backlog.as_ref(), &mut replies)
+            .map_err(io::Error::other)?;
         if taken > 0 {
             log.append(&input[..taken])?;
             input.copy_within(taken..filled, 0);
@@ -129,10 +136,24 @@ async fn echo(mut stream: TcpStream, log: &Log) -> io::Result<()> {
     }
 }
 
-fn reply_to_all(bytes: &[u8], json: &Prepared, binary: &Prepared, out: &mut Vec<u8>) -> Result<usize, FrameError> {
+fn reply_to_all(
+    bytes: &[u8],
+    json: &Prepared,
+    binary: &Prepared,
+    backlog: Option<&Backlog>,
+    out: &mut Vec<u8>,
+) -> Result<usize> {
     let mut at = 0;
     while let Some(len) = frame_len(&bytes[at..], FRAME_BYTES_MAX)? {
         let Some(frame) = bytes.get(at..at + len) else { break };
+        if let Some(backlog) = backlog {
+            let mut answer = BytesMut::new();
+            if backlog.answer(frame, &mut answer)? {
+                out.extend_from_slice(&answer);
+                at += len;
+                continue;
+            }
+        }
         let prepared = if frame[4] == 0 { json } else { binary };
         prepared.append(out, scan::answer(frame).opaque);
         at += len;
@@ -201,7 +222,7 @@ mod tests {
                 FrameWriter::new(&mut request, codec, &head).finish(b"body");
                 let (json, binary) = (prepared(Codec::Json), prepared(Codec::Binary));
                 let mut out = Vec::new();
-                let taken = reply_to_all(&request, &json, &binary, &mut out).unwrap();
+                let taken = reply_to_all(&request, &json, &binary, None, &mut out).unwrap();
                 assert_eq!(taken, request.len());
                 let (answer, len) = Frame::parse(&out, FRAME_BYTES_MAX).unwrap().unwrap();
                 assert_eq!((answer.header.opaque, answer.header.codec, len), (opaque, codec, out.len()));

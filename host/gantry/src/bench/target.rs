@@ -68,7 +68,7 @@ impl Where {
         }
         if targets.is_empty() {
             for (name, address) in &masters {
-                self.make_topic(client, address).await?;
+                self.make_topic(client, address, &self.topic).await?;
                 targets.push(target(name, address, self.queues)?);
             }
         }
@@ -79,9 +79,22 @@ impl Where {
         Ok(targets)
     }
 
-    async fn make_topic(&self, client: &Client, address: &str) -> Result<()> {
-        let config = TopicConfig::new(&self.topic, self.queues, Perm::READ_WRITE);
-        client.put_topic(address, &config).await.with_context(|| format!("could not make topic {}", self.topic))
+    /// Makes those of `topics` that are missing on the targets.
+    pub(crate) async fn make_missing(&self, client: &Client, targets: &[Target], topics: &[String]) -> Outcome {
+        for target in targets {
+            let address = target.address.to_string();
+            let known = client.broker_topics(&address).await;
+            let known = known.with_context(|| format!("could not ask broker {address}")).or_exit(Exit::Unreachable)?;
+            for topic in topics.iter().filter(|topic| !known.topic_config_table.contains_key(*topic)) {
+                self.make_topic(client, &address, topic).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn make_topic(&self, client: &Client, address: &str, topic: &str) -> Result<()> {
+        let config = TopicConfig::new(topic, self.queues, Perm::READ_WRITE);
+        client.put_topic(address, &config).await.with_context(|| format!("could not make topic {topic}"))
     }
 }
 

@@ -80,6 +80,8 @@ pub(crate) static KEYS: &[Key] = &[
          half written."),
     key("store.async_dirty_max_bytes", int(MIB, 4 * GIB, "bytes"), n(64 * MIB), Restart,
         "With flush = \"async\" a flush starts early when this much waits for one."),
+    key("store.sync_delay_ms", int(0, 60_000, "ms"), n(0), Restart,
+        "Added to each sync of the log: shows what a slow disk does to synchronous sends. For measurements only."),
     key("store.checkpoint_interval_ms", int(100, 600_000, "ms"), n(5_000), Restart,
         "Longest time between two checkpoints while messages come. A restart after a crash reads the log from the last one."),
     key("store.checkpoint_bytes", int(MIB, 64 * GIB, "bytes"), n(128 * MIB), Restart,

@@ -50,6 +50,7 @@ impl Config {
             allocate_ahead_bytes: number("store.allocate_ahead_bytes"),
             record_size_max_bytes: number("broker.message_bytes_max") as u32 + RECORD_MARGIN_BYTES,
             async_dirty_max_bytes: number("store.async_dirty_max_bytes"),
+            sync_delay_ms: number("store.sync_delay_ms"),
             checkpoint_interval_ms: number("store.checkpoint_interval_ms"),
             checkpoint_bytes: number("store.checkpoint_bytes"),
             retention: self.retention(),

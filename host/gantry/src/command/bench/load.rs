@@ -61,7 +61,16 @@ impl LoadArgs {
             Header::Binary => Codec::Binary,
         };
         let shape = Shape { codec, topic: topic.to_owned(), size: self.size, batch: self.batch };
-        Load { targets, shape, connections: self.connections, window: self.window, rate: self.rate, count: self.count }
+        let topics = Vec::new();
+        Load {
+            targets,
+            shape,
+            topics,
+            connections: self.connections,
+            window: self.window,
+            rate: self.rate,
+            count: self.count,
+        }
     }
 
     /// Seconds of a run with a duration.

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{
     interrupted,
-    load::{LoadArgs, base_id},
+    load::{LoadArgs, base_id, count},
     threads,
 };
 use crate::{
@@ -26,6 +26,9 @@ pub(crate) struct Args {
     place: Where,
     #[command(flatten)]
     load: LoadArgs,
+    /// Topics that share the load; above 1 they are NAME-0, NAME-1 ..., with as many queues each as NAME-0 has
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = count)]
+    topics: usize,
     /// Write the report as one line of JSON
     #[arg(long)]
     json: bool,
@@ -33,8 +36,17 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Outcome {
     let client = args.place.client();
-    let targets = runtime()?.block_on(args.place.targets(&client))?;
-    let load = args.load.load(&args.place.topic, targets);
+    let mut place = args.place.clone();
+    let mut topics = Vec::new();
+    if args.topics > 1 {
+        topics.extend((0..args.topics).map(|index| format!("{}-{index}", place.topic)));
+        place.topic.push_str("-0");
+    }
+    let runtime = runtime()?;
+    let targets = runtime.block_on(place.targets(&client))?;
+    runtime.block_on(place.make_missing(&client, &targets, &topics))?;
+    let mut load = args.load.load(&place.topic, targets);
+    load.topics = topics;
     let run = args.load.start()?;
     let watcher = Watcher::start(&run, "producing")?;
     let (report, _) = produce::produce(&load, &run, threads(load.connections), base_id())?;

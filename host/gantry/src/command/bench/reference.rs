@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::{bench::reference::Reference, exit::Outcome, output};
+use crate::{
+    bench::{backlog::Spec, reference::Reference},
+    exit::Outcome,
+    output,
+};
 
 /// Serve as the bare reference: frame, append, answer, and nothing else
 ///
@@ -21,13 +25,27 @@ pub(crate) struct Args {
     /// Threads that serve [default: one a core]
     #[arg(long, value_name = "COUNT")]
     threads: Option<usize>,
+    /// Messages to make when it starts, for `bench consume`; then it answers pulls, too
+    #[arg(long, value_name = "MESSAGES")]
+    backlog: Option<u64>,
+    /// Topic of the backlog
+    #[arg(long, value_name = "NAME", default_value = "gantry-bench")]
+    topic: String,
+    /// Queues of the backlog
+    #[arg(long, value_name = "COUNT", default_value_t = 8)]
+    queues: u32,
+    /// Bytes of a message's body in the backlog
+    #[arg(long, value_name = "BYTES", default_value_t = 128)]
+    size: usize,
     /// Write where it listens as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Outcome {
-    let reference = Reference::bind(args.port, &args.file)?;
+    let (topic, queues, size) = (args.topic.clone(), args.queues, args.size);
+    let backlog = args.backlog.map(|messages| Spec { topic, messages, queues, size });
+    let reference = Reference::bind(args.port, &args.file, backlog.as_ref())?;
     let address = reference.address()?;
     if args.json {
         output::json(&json!({ "address": address }))?;
