@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    BATCH_MAX, Limits, Metrics, Peer, Replies, Service,
+    BATCH_MAX, Hold, Limits, Metrics, Peer, Replies, Service,
     budget::{Budget, Freed},
     buffers::BUFFER_BYTES,
     driver::{
@@ -69,6 +69,8 @@ pub(crate) struct Driver<IO, S: Service> {
     inbound: Inbound,
     /// Whether the read buffer holds frames that the limits do not let in yet.
     held_back: bool,
+    /// What the service waits for before it takes more.
+    hold: Option<Hold>,
     clock: Clock,
     /// Bytes of the shared budget that the frame being read may grow to.
     reserved: usize,
@@ -88,13 +90,15 @@ struct Accounts {
 impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Driver<IO, S> {
     pub(crate) fn new(io: IO, peer: Peer, service: Arc<S>, shared: Arc<Shared>) -> Self {
         let session = Some(service.open(&peer));
+        let now = Instant::now();
         Driver {
             io,
-            replies: Replies::new(),
+            replies: Replies::new(now),
             open: Open { service, session },
             inbound: Inbound::default(),
             held_back: false,
-            clock: Clock::new(Instant::now(), &shared.limits),
+            hold: None,
+            clock: Clock::new(now, &shared.limits),
             reserved: 0,
             freed: None,
             peer,
@@ -143,7 +147,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Driver<IO, S> {
         }
         self.fetch_pushes();
         self.replies.collect_ready(context);
-        let served = self.serve_buffered(now);
+        let served = self.serve_buffered(context, now);
         self.replies.collect_ready(context);
         let written = self.flush(context, now);
         self.account();
@@ -169,6 +173,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Driver<IO, S> {
             Ok(count) => {
                 self.shared.metrics.read_bytes.add(count as u64);
                 self.clock.read(now);
+                self.replies.arrived = now;
                 Poll::Ready(Ok(()))
             }
             Err(error) => Poll::Ready(Err(End::Io(error))),
@@ -178,18 +183,22 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Driver<IO, S> {
     /// How many requests the limits let in now.
     fn requests_allowed(&self) -> usize {
         let limits = &self.shared.limits;
-        if self.replies.unsent.len() >= limits.reply_buffer_bytes_max || self.peer.is_draining() {
+        let waits = self.hold.is_some() || self.replies.unsent.len() >= limits.reply_buffer_bytes_max;
+        if waits || self.peer.is_draining() {
             return 0;
         }
         limits.in_flight_requests_max.saturating_sub(self.replies.in_flight())
     }
 
     /// Hands complete frames of the read buffer to the service, batch by batch, as far as the limits allow.
-    fn serve_buffered(&mut self, now: Instant) -> Result<(), End> {
+    fn serve_buffered(&mut self, context: &mut Context<'_>, now: Instant) -> Result<(), End> {
         let frame_bytes_max = self.shared.limits.frame_bytes_max;
         let mut consumed = 0;
         self.held_back = false;
         loop {
+            if self.hold.as_mut().is_some_and(|hold| hold.as_mut().poll(context).is_ready()) {
+                self.hold = None;
+            }
             let allowed = self.requests_allowed().min(BATCH_MAX);
             if allowed == 0 {
                 self.held_back = !self.inbound.is_empty();
@@ -225,11 +234,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, S: Service> Driver<IO, S> {
                     }
                 }
             }
-            if !requests.is_empty() {
-                self.shared.metrics.requests.add(requests.len() as u64);
-                if let Some(session) = &mut self.open.session {
-                    self.open.service.serve(session, &requests, &mut self.replies);
+            if let (false, Some(session)) = (requests.is_empty(), &mut self.open.session) {
+                self.hold = self.open.service.hold(session, &requests, self.replies.arrived);
+                if self.hold.is_some() {
+                    continue;
                 }
+                self.shared.metrics.requests.add(requests.len() as u64);
+                self.open.service.serve(session, &requests, &mut self.replies);
             }
             drop(requests);
             self.inbound.consume(at);

@@ -26,4 +26,4 @@ pub use limits::Limits;
 pub use metrics::Metrics;
 pub use peer::Peer;
 pub use server::{BindError, Server};
-pub use service::{BATCH_MAX, Replies, Service};
+pub use service::{BATCH_MAX, Hold, Replies, Service};

@@ -9,6 +9,7 @@ use std::{
 use bytes::{Buf, BytesMut};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use gantry_protocol::frame::Frame;
+use tokio::time::Instant;
 
 use crate::{Peer, buffers};
 
@@ -23,6 +24,13 @@ pub trait Service: Send + Sync + 'static {
     /// A connection opened.
     fn open(&self, peer: &Peer) -> Self::Session;
 
+    /// Asked before each batch is handed to [`serve`](Self::serve), with when its last byte was read. `Some`: not now. The
+    /// connection is neither served nor read until the future is done, and then this is asked again; so what is held stays
+    /// in order, and the peer meets a full socket instead of a refusal. Whoever holds must let go by some deadline.
+    fn hold(&self, _: &mut Self::Session, _requests: &[Frame<'_>], _arrived: Instant) -> Option<Hold> {
+        None
+    }
+
     /// All complete request frames that one read yielded (1 to [`BATCH_MAX`]), in order, borrowed from the read buffer.
     ///
     /// Runs on a worker of the runtime and must not block: what has to wait goes to [`Replies::later`]. A request that
@@ -34,17 +42,26 @@ pub trait Service: Send + Sync + 'static {
     fn close(&self, session: Self::Session);
 }
 
+/// Until when requests are held, see [`Service::hold`].
+pub type Hold = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Where a service puts its answers: some at once, some when they are ready.
 pub struct Replies {
     /// Bytes not yet sent; new ones are appended behind them.
     pub(crate) unsent: BytesMut,
     later: FuturesUnordered<Later>,
     in_flight: usize,
+    pub(crate) arrived: Instant,
 }
 
 impl Replies {
-    pub(crate) fn new() -> Self {
-        Replies { unsent: BytesMut::new(), later: FuturesUnordered::new(), in_flight: 0 }
+    pub(crate) fn new(now: Instant) -> Self {
+        Replies { unsent: BytesMut::new(), later: FuturesUnordered::new(), in_flight: 0, arrived: now }
+    }
+
+    /// When the last byte of the requests being served was read: what their deadlines count from.
+    pub fn arrived(&self) -> Instant {
+        self.arrived
     }
 
     /// The send buffer: append whole reply frames; they are sent in this order. What it already holds is on its way.

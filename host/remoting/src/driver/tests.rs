@@ -18,6 +18,9 @@ use tokio::{
 
 use super::*;
 
+/// A request of this code is held for a second from its arrival.
+const HELD: i32 = 77;
+
 /// Answers with as many bytes as the request's code says; 0 waits for [`Fake::release`] first, below 0 panics.
 #[derive(Default)]
 struct Fake {
@@ -33,6 +36,12 @@ impl Service for Fake {
     fn open(&self, _: &Peer) -> Arc<()> {
         self.opened.fetch_add(1, SeqCst);
         Arc::default()
+    }
+
+    fn hold(&self, _: &mut Arc<()>, requests: &[Frame<'_>], arrived: Instant) -> Option<Hold> {
+        let until = arrived + Duration::from_secs(1);
+        let holds = requests.iter().any(|request| request.header.code == HELD) && Instant::now() < until;
+        holds.then(|| -> Hold { Box::pin(tokio::time::sleep_until(until)) })
     }
 
     fn serve(&self, session: &mut Arc<()>, requests: &[Frame<'_>], replies: &mut Replies) {
@@ -200,6 +209,36 @@ async fn requests_in_flight_stop_the_reading_and_answers_resume_it() {
         client.replies(3.min(served - (served - 1) / 3 * 3)).await;
     }
     assert_eq!(shared.metrics.in_flight_requests.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_service_holds_is_served_in_order_when_it_lets_go() {
+    let (fake, shared) = (Arc::<Fake>::default(), shared(|_| ()));
+    let mut client = drive(&fake, &shared);
+    let begun = Instant::now();
+    client.send(&[request(1, 0), request(HELD, 0), request(2, 0)].concat()).await;
+    settle().await;
+    assert_eq!(fake.served.load(SeqCst), 0, "the whole batch is held");
+    // Far more than the pipe takes: it is written only if the connection is read.
+    let Client { mut write, mut read, driver, peer } = client;
+    let flood = tokio::spawn(async move { write.write_all(&request(1, 0).repeat(1000)).await });
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    assert!(!flood.is_finished(), "a held connection is read");
+    assert_eq!(fake.served.load(SeqCst), 0);
+    let mut lens = Vec::new();
+    let mut bytes = BytesMut::new();
+    while lens.len() < 1003 {
+        assert!(read.read_buf(&mut bytes).await.unwrap() > 0);
+        while let Some((frame, len)) = Frame::parse(&bytes, FRAME_BYTES_MAX).unwrap() {
+            lens.push(frame.body.len());
+            drop(bytes.split_to(len));
+        }
+    }
+    assert_eq!(begun.elapsed().as_secs(), 1);
+    assert_eq!(lens[..4], [1, HELD as usize, 2, 1]);
+    flood.await.unwrap().unwrap();
+    peer.close();
+    assert!(matches!(driver.await.unwrap(), End::Closed));
 }
 
 #[tokio::test(start_paused = true)]
