@@ -7,19 +7,21 @@ use gantry_model::properties;
 use gantry_plugin::PluginHost;
 use gantry_store::Store;
 use tokio::{
-    sync::Semaphore,
-    time::{MissedTickBehavior, interval},
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     clients::Clients,
     consumer_offsets::{self, ConsumerOffsets},
+    flow::{Flow, FlowLevel},
     groups::GroupTable,
     holds,
     options::BrokerOptions,
     queue_locks::QueueLocks,
     registration,
+    reply::Refusal,
     schedule::{self, Delivered},
     serve::BrokerService,
     topics::TopicTable,
@@ -54,6 +56,7 @@ pub struct Broker {
     pub(crate) parked: Arc<Semaphore>,
     /// Places for pulls that wait for the device or a slow filter.
     pub(crate) blocking_pulls: Semaphore,
+    pub(crate) flow: Flow,
     pub(crate) metrics: BrokerMetrics,
     /// Cancelled when nothing new should be waited for.
     pub(crate) stopping: CancellationToken,
@@ -85,6 +88,7 @@ impl Broker {
             stamp,
             parked: Arc::new(Semaphore::new(options.parked_pulls_max.min(Semaphore::MAX_PERMITS))),
             blocking_pulls: Semaphore::new(options.blocking_pulls_max),
+            flow: Flow::new(&options),
             metrics: BrokerMetrics::default(),
             stopping: CancellationToken::new(),
             plugins,
@@ -101,6 +105,17 @@ impl Broker {
     /// What it counts.
     pub fn metrics(&self) -> &BrokerMetrics {
         &self.metrics
+    }
+
+    /// How full each of its limited resources is.
+    pub fn flow(&self) -> Vec<FlowLevel> {
+        let parked = self.options.parked_pulls_max.min(Semaphore::MAX_PERMITS) - self.parked.available_permits();
+        self.flow.levels(&self.store, parked as u64, self.clients.count() as u64)
+    }
+
+    /// A place to read the disk or run a slow filter, see [`Flow::blocking_place`].
+    pub(crate) async fn blocking_place(&self, since: Instant) -> Result<Option<SemaphorePermit<'_>>, Refusal> {
+        self.flow.blocking_place(&self.blocking_pulls, since).await
     }
 
     /// Starts what the broker does on its own: registration, delayed delivery, saving of offsets, expiry of clients.

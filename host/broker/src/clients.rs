@@ -119,6 +119,11 @@ impl Clients {
         self.registry.write().leave_all(|_, member| member.seen_ms < oldest_ms)
     }
 
+    /// Members of all groups.
+    pub(crate) fn count(&self) -> usize {
+        self.registry.read().members
+    }
+
     /// Client ids of a group's members, sorted.
     pub(crate) fn members(&self, group: &str) -> Vec<String> {
         let registry = self.registry.read();

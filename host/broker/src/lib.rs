@@ -10,6 +10,7 @@ mod admin;
 mod broker;
 mod clients;
 mod consumer_offsets;
+mod flow;
 mod groups;
 mod holds;
 mod membership;
@@ -29,6 +30,7 @@ mod topics;
 mod unique_key;
 
 pub use broker::{Broker, BrokerMetrics};
+pub use flow::FlowLevel;
 pub use holds::Holds;
 pub use options::BrokerOptions;
 pub use reply::Refusal;

@@ -14,11 +14,7 @@ use gantry_protocol::{
 };
 use gantry_remoting::Peer;
 
-use crate::{
-    broker::Broker,
-    clients::{Changed, Full},
-    reply::Refusal,
-};
+use crate::{broker::Broker, clients::Changed, reply::Refusal};
 
 /// Longest client id that is taken, in bytes.
 const CLIENT_ID_LEN_MAX: usize = 512;
@@ -37,13 +33,18 @@ impl Broker {
             name::check_group(&producer.group_name)?;
         }
         let now_ms = self.options.clock.now_ms();
-        self.clients.register_producers(peer, &heartbeat, now_ms).map_err(full)?;
+        self.clients
+            .register_producers(peer, &heartbeat, now_ms)
+            .map_err(|full| self.flow.clients.refuse(full.0 as u64 + 1))?;
         for consumer in &heartbeat.consumer_data_set {
             if let Err(refusal) = self.prepare_group(consumer) {
                 tracing::debug!(group = %consumer.group_name, %refusal, "heartbeat of a group that cannot exist");
                 continue;
             }
-            let changed = self.clients.register_consumer(peer, &heartbeat.client_id, consumer, now_ms).map_err(full)?;
+            let changed = self
+                .clients
+                .register_consumer(peer, &heartbeat.client_id, consumer, now_ms)
+                .map_err(|full| self.flow.clients.refuse(full.0 as u64 + 1))?;
             self.tell(changed);
         }
         Ok(())
@@ -115,12 +116,4 @@ impl Broker {
 
 pub(crate) fn malformed(what: &str, error: &dyn std::fmt::Display) -> Refusal {
     Refusal::new(response::SYSTEM_ERROR, format!("the {what} is malformed: {error}"))
-}
-
-fn full(full: Full) -> Refusal {
-    let remark = format!(
-        "the broker keeps {} group memberships, its limit (clients_max); close some clients or raise it",
-        full.0
-    );
-    Refusal::new(response::SYSTEM_BUSY, remark)
 }

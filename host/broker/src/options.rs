@@ -47,6 +47,17 @@ pub struct BrokerOptions {
     pub parked_pulls_max: usize,
     /// Pulls that may read from the device or run a slow filter at once, off the workers; more of them wait.
     pub blocking_pulls_max: usize,
+    /// Bytes of the log that may wait for a flush; beyond it sends wait, and are refused after `send_wait_ms_max`. A batch of
+    /// each connection may overshoot.
+    pub flush_backlog_bytes_max: u64,
+    /// Bytes of the log that may wait for their consume queue entries; beyond it the same.
+    pub dispatch_backlog_bytes_max: u64,
+    /// Longest that a send waits to be served, from its arrival; then it is refused with SYSTEM_BUSY.
+    pub send_wait_ms_max: u64,
+    /// Requests that may wait for a place among `blocking_pulls_max`; beyond it SYSTEM_BUSY.
+    pub blocking_waiting_max: usize,
+    /// Longest that one of them waits, from its arrival or, if it was held, from its wake-up; then SYSTEM_BUSY.
+    pub blocking_wait_ms_max: u64,
     /// A client without a heartbeat for this long is dropped.
     pub client_expiry_ms: u64,
     /// Most clients (members over all groups) that are kept; a heartbeat beyond it is refused with SYSTEM_BUSY.
@@ -88,6 +99,11 @@ impl BrokerOptions {
             suspend_max_ms: 60_000,
             parked_pulls_max: 100_000,
             blocking_pulls_max: 8,
+            flush_backlog_bytes_max: 256 << 20,
+            dispatch_backlog_bytes_max: 256 << 20,
+            send_wait_ms_max: 200,
+            blocking_waiting_max: 4_096,
+            blocking_wait_ms_max: 5_000,
             client_expiry_ms: 120_000,
             clients_max: 100_000,
             topics_max: 100_000,

@@ -43,7 +43,13 @@ pub(crate) struct Source {
 }
 
 /// Serves one pull from its checks to its answer.
-pub(crate) async fn pull(broker: Arc<Broker>, to: ReplyTo, code: i32, request: PullRequest) -> BytesMut {
+pub(crate) async fn pull(
+    broker: Arc<Broker>,
+    to: ReplyTo,
+    code: i32,
+    request: PullRequest,
+    arrived: Instant,
+) -> BytesMut {
     let mut out = BytesMut::new();
     let source = match broker.pull_source(code, &request) {
         Ok(source) => Arc::new(source),
@@ -57,7 +63,7 @@ pub(crate) async fn pull(broker: Arc<Broker>, to: ReplyTo, code: i32, request: P
     {
         broker.offsets.commit(&request.topic, &request.group, request.queue_id as u32, offset);
     }
-    match read_or_wait(&broker, &source, &request).await {
+    match read_or_wait(&broker, &source, &request, arrived).await {
         Ok(answer) => answer.encode(&broker, &source.queue, to, &mut out),
         Err(refusal) => {
             let reply = PullReply { next_begin_offset: request.queue_offset, ..range_of(&source.queue) };
@@ -68,7 +74,12 @@ pub(crate) async fn pull(broker: Arc<Broker>, to: ReplyTo, code: i32, request: P
 }
 
 /// Reads until something is found, the range ends the pull, or the client's patience does.
-async fn read_or_wait(broker: &Arc<Broker>, source: &Arc<Source>, request: &PullRequest) -> Result<Answer, Refusal> {
+async fn read_or_wait(
+    broker: &Arc<Broker>,
+    source: &Arc<Source>,
+    request: &PullRequest,
+    arrived: Instant,
+) -> Result<Answer, Refusal> {
     let queue = &source.queue;
     let (min, end) = (queue.min_offset(), QueueOffset(queue.end().get()));
     let mut from = match QueueOffset::from_wire(request.queue_offset) {
@@ -84,10 +95,11 @@ async fn read_or_wait(broker: &Arc<Broker>, source: &Arc<Source>, request: &Pull
     let deadline = Instant::now() + if may_wait { patience } else { Duration::ZERO };
     let mut parked = None;
     let mut judged_by = None;
+    let mut since = arrived;
     loop {
         // Taken before the look, so that a swap or an arrival during it is not missed.
         let generation = broker.plugins.generation().get();
-        let scan = match scan(broker, source, from).await {
+        let scan = match scan(broker, source, from, since).await {
             Ok(scan) => scan,
             Err(ScanError::Store(ReadError::TooSmall { min, .. })) => {
                 return Ok(Answer::moved(min, "OFFSET_TOO_SMALL"));
@@ -101,6 +113,7 @@ async fn read_or_wait(broker: &Arc<Broker>, source: &Arc<Source>, request: &Pull
                     scan: next,
                 });
             }
+            Err(ScanError::Busy(refusal)) => return Err(refusal),
             Err(error) => return Err(Refusal::new(response::SYSTEM_ERROR, error.to_string())),
         };
         if from > begun && scan.filter != judged_by {
@@ -116,7 +129,9 @@ async fn read_or_wait(broker: &Arc<Broker>, source: &Arc<Source>, request: &Pull
         if scan.stop == Stop::Limit {
             return Ok(Answer { code: response::PULL_RETRY_IMMEDIATELY, remark: "NO_MATCHED_MESSAGE", scan });
         }
-        parked = parked.or_else(|| may_wait.then(|| broker.parked.clone().try_acquire_owned().ok()).flatten());
+        if may_wait && parked.is_none() {
+            parked = broker.parked.clone().try_acquire_owned().inspect_err(|_| broker.flow.not_parked()).ok();
+        }
         let news = async {
             match (&parked, scan.stop) {
                 // Not allowed to wait, or too many wait already.
@@ -132,6 +147,7 @@ async fn read_or_wait(broker: &Arc<Broker>, source: &Arc<Source>, request: &Pull
             }
         };
         let news = broker.stopping.run_until_cancelled(news).await.unwrap_or(false);
+        since = Instant::now();
         if !news {
             return Ok(match (scan.stop, from > begun) {
                 // The client moves on over what was looked at and refused.
@@ -148,8 +164,14 @@ async fn read_or_wait(broker: &Arc<Broker>, source: &Arc<Source>, request: &Pull
     }
 }
 
-/// Looks once; on the worker when everything is in memory and the filter is quick, else on a bounded pool.
-async fn scan(broker: &Arc<Broker>, source: &Arc<Source>, from: QueueOffset) -> Result<Scan, ScanError> {
+/// Looks once; on the worker when everything is in memory and the filter is quick, else on a bounded pool, for which it waits
+/// in line from `since` on.
+async fn scan(
+    broker: &Arc<Broker>,
+    source: &Arc<Source>,
+    from: QueueOffset,
+    since: Instant,
+) -> Result<Scan, ScanError> {
     // Looked up for every look: a filter bound or unbound while the pull waits counts from then on.
     let bound = source.filtered.as_ref().and_then(|(topic, group)| broker.plugins.binding(topic, group));
     let selector = Selector::new(source.subscription.clone(), bound.clone());
@@ -159,8 +181,7 @@ async fn scan(broker: &Arc<Broker>, source: &Arc<Source>, from: QueueOffset) -> 
             done => return done,
         }
     }
-    // The semaphore is never closed.
-    let _permit = broker.blocking_pulls.acquire().await.ok();
+    let _place = broker.blocking_place(since).await.map_err(ScanError::Busy)?;
     let (broker, source) = (broker.clone(), source.clone());
     let blocking = move || {
         let on_error = on_error(&bound);

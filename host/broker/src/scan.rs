@@ -9,7 +9,7 @@ use gantry_plugin::OnError;
 use gantry_protocol::record::{self, RecordView};
 use gantry_store::{QueueEntry, Read, ReadError, Store, Wait};
 
-use crate::{options::BrokerOptions, pull::Source};
+use crate::{options::BrokerOptions, pull::Source, reply::Refusal};
 
 /// Entries read from the queue at a time.
 const ENTRIES_PER_READ: usize = 256;
@@ -54,6 +54,9 @@ pub(crate) enum ScanError {
     /// Something is not in memory and the caller may not wait for the device.
     #[error("the read would wait for the device")]
     WouldBlock,
+    /// No place to wait for the device was free in time.
+    #[error(transparent)]
+    Busy(Refusal),
     #[error(transparent)]
     Store(#[from] ReadError),
     /// The thread that looked is gone.

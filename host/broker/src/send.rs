@@ -58,6 +58,12 @@ struct Item<'a> {
 
 /// Serves a run of sends: decode, check, append once, answer (at once, or when the disk has them).
 pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], replies: &mut Replies) {
+    if let Err(refusal) = broker.flow.admit_sends(&broker.store, replies.arrived(), frames.len()) {
+        for frame in frames {
+            ReplyTo::of(frame).refuse(replies.now(), &refusal);
+        }
+        return;
+    }
     let mut decoded: Vec<(ReplyTo, SendRequest<'_>, &[u8])> = Vec::with_capacity(frames.len());
     for frame in frames {
         let to = ReplyTo::of(frame);

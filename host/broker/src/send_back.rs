@@ -13,6 +13,7 @@ use gantry_model::{
 };
 use gantry_protocol::{code::response, message_id::MessageId, record::RecordView, request::send_back::SendBackRequest};
 use gantry_store::{Flush, Health, Placed, Wait};
+use tokio::time::Instant;
 
 use crate::{broker::Broker, message::Outgoing, reply::Refusal, send};
 
@@ -20,11 +21,14 @@ use crate::{broker::Broker, message::Outgoing, reply::Refusal, send};
 const FIRST_RETRY_LEVEL: i64 = 3;
 
 /// Carries out one send-back; `Ok` = the copy is stored as durably as the broker promises.
-pub(crate) async fn send_back(broker: Arc<Broker>, request: SendBackRequest) -> Result<(), Refusal> {
+pub(crate) async fn send_back(broker: Arc<Broker>, request: SendBackRequest, arrived: Instant) -> Result<(), Refusal> {
+    broker.flow.admit_sends(&broker.store, arrived, 1)?;
+    let place = broker.blocking_place(arrived).await?;
     let worker = broker.clone();
     let placed = tokio::task::spawn_blocking(move || copy(&worker, &request))
         .await
         .map_err(|stopped| Refusal::new(response::SYSTEM_ERROR, stopped.to_string()))??;
+    drop(place);
     match placed {
         Some(placed) => broker.wait_durable(placed.end).await,
         None => Ok(()),

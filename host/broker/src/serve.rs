@@ -15,7 +15,8 @@ use gantry_protocol::{
         send_back::SendBackRequest,
     },
 };
-use gantry_remoting::{Peer, Replies, Service};
+use gantry_remoting::{Hold, Peer, Replies, Service};
+use tokio::time::Instant;
 
 use crate::{
     broker::Broker,
@@ -37,9 +38,12 @@ impl Service for BrokerService {
         peer.clone()
     }
 
+    fn hold(&self, _: &mut Peer, requests: &[Frame<'_>], arrived: Instant) -> Option<Hold> {
+        let hold = self.0.flow.hold_sends(&self.0.store, arrived);
+        hold.filter(|_| requests.iter().any(is_send))
+    }
+
     fn serve(&self, peer: &mut Peer, requests: &[Frame<'_>], replies: &mut Replies) {
-        let is_send =
-            |frame: &Frame<'_>| matches!(frame.header.code, SEND_MESSAGE | SEND_MESSAGE_V2 | SEND_BATCH_MESSAGE);
         let mut rest = requests;
         while let Some(first) = rest.first() {
             let run = rest.iter().take_while(|frame| is_send(frame)).count();
@@ -57,17 +61,21 @@ impl Service for BrokerService {
     }
 }
 
+fn is_send(frame: &Frame<'_>) -> bool {
+    matches!(frame.header.code, SEND_MESSAGE | SEND_MESSAGE_V2 | SEND_BATCH_MESSAGE)
+}
+
 /// Serves everything but sends. What may wait or read the disk is answered later, off this call.
 fn serve_one(broker: &Arc<Broker>, peer: &Peer, frame: &Frame<'_>, replies: &mut Replies) {
     let to = ReplyTo::of(frame);
     match frame.header.code {
         code @ (PULL_MESSAGE | LITE_PULL_MESSAGE) => match PullRequest::parse(&frame.header) {
-            Ok(request) => replies.later(1, pull(broker.clone(), to, code, request)),
+            Ok(request) => replies.later(1, pull(broker.clone(), to, code, request, replies.arrived())),
             Err(error) => to.refuse(replies.now(), &error.into()),
         },
         CONSUMER_SEND_MSG_BACK => match SendBackRequest::parse(&frame.header) {
             Ok(request) => {
-                let outcome = send_back(broker.clone(), request);
+                let outcome = send_back(broker.clone(), request, replies.arrived());
                 replies.later(1, async move { answer(to, outcome.await) });
             }
             Err(error) => to.refuse(replies.now(), &error.into()),
@@ -107,13 +115,16 @@ fn off_worker(
     field: &'static str,
     find: impl FnOnce(&Broker) -> Result<i64, Refusal> + Send + 'static,
 ) {
-    let broker = broker.clone();
+    let (broker, arrived) = (broker.clone(), replies.arrived());
     replies.later(1, async move {
-        // The semaphore is never closed.
-        let _permit = broker.blocking_pulls.acquire().await.ok();
-        let worker = broker.clone();
-        let found = tokio::task::spawn_blocking(move || find(&worker)).await;
-        let found = found.unwrap_or_else(|stopped| Err(Refusal::new(response::SYSTEM_ERROR, stopped.to_string())));
+        let found = match broker.blocking_place(arrived).await {
+            Ok(_place) => {
+                let worker = broker.clone();
+                let found = tokio::task::spawn_blocking(move || find(&worker)).await;
+                found.unwrap_or_else(|stopped| Err(Refusal::new(response::SYSTEM_ERROR, stopped.to_string())))
+            }
+            Err(refusal) => Err(refusal),
+        };
         let mut out = BytesMut::new();
         match found {
             Ok(number) => to.field(&mut out, field, number),

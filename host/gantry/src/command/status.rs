@@ -73,6 +73,14 @@ fn text(status: &Value) -> String {
                 damage["reason"].as_str().unwrap_or("-"),
             );
         }
+        for flow in broker["flow"].as_array().into_iter().flatten() {
+            if flow["refused"].as_u64().is_some_and(|refused| refused > 0) {
+                let text = |name: &str| flow[name].as_str().unwrap_or_default();
+                let (level, limit, refused) = (&flow["level"], &flow["limit"], &flow["refused"]);
+                let (resource, unit, key) = (text("resource"), text("unit"), text("key"));
+                out += &format!("\n    refused {refused} for want of {resource}: {level} {unit} now, {key} is {limit}");
+            }
+        }
     }
     out += &format!("\n  config       {}", status["config"]["file"].as_str().unwrap_or("built in"));
     for problem in status["config"]["problems"].as_array().into_iter().flatten() {

@@ -62,6 +62,20 @@ pub(crate) static KEYS: &[Key] = &[
         "Pulls that are held at the same time; beyond it a pull is answered at once, so that clients poll."),
     key("broker.blocking_pulls_max", int(1, 256, "pulls"), n(8), Restart,
         "Pulls that may wait for the disk or run a slow filter at the same time; more of them queue up."),
+    key("broker.flush_backlog_bytes_max", int(MIB, 1_024 * GIB, "bytes"), n(256 * MIB), Restart,
+        "Bytes of the log that may wait for a flush; beyond it sends wait up to send_wait_ms_max and are then refused with \
+         SYSTEM_BUSY. Metric gantry_flush_backlog_bytes."),
+    key("broker.dispatch_backlog_bytes_max", int(MIB, 1_024 * GIB, "bytes"), n(256 * MIB), Restart,
+        "Bytes of the log that may wait for their consume queue entries; beyond it the same. Metric \
+         gantry_dispatch_backlog_bytes."),
+    key("broker.send_wait_ms_max", int(1, 60_000, "ms"), n(200), Restart,
+        "Longest that a send waits to be served, counted from its arrival; then it is refused with SYSTEM_BUSY. Metric \
+         gantry_send_wait_ms."),
+    key("broker.blocking_waiting_max", int(1, 1_000_000, "requests"), n(4_096), Restart,
+        "Requests that may wait in line for one of blocking_pulls_max; beyond it they are refused with SYSTEM_BUSY. Metric \
+         gantry_blocking_waiting."),
+    key("broker.blocking_wait_ms_max", int(1, 60_000, "ms"), n(5_000), Restart,
+        "Longest that one of them waits; then it is refused with SYSTEM_BUSY. Metric gantry_blocking_wait_ms."),
     key("broker.client_expiry_ms", int(10_000, DAY_MS, "ms"), n(120_000), Restart,
         "A client that sends no heartbeat for this long is dropped from its groups. Clients send one every 30 s."),
     key("broker.clients_max", int(1, 10_000_000, "members"), n(100_000), Restart,
