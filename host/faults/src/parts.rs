@@ -1,5 +1,6 @@
 //! The parts of the campaign that run on the simulated disk.
 
+mod damage;
 mod sweeps;
 
 use crate::{
@@ -20,7 +21,15 @@ pub struct Scale {
 
 /// All parts, in the order in which they are run.
 pub fn all(scale: Scale) -> Vec<Part> {
-    vec![power_loss(scale), sweeps::boundaries(scale), sweeps::errors(scale), sweeps::full(scale), stale(scale)]
+    vec![
+        power_loss(scale),
+        stale(scale),
+        sweeps::boundaries(scale),
+        sweeps::errors(scale),
+        sweeps::full(scale),
+        damage::flips(scale),
+        damage::truncation(scale),
+    ]
 }
 
 fn power_loss(scale: Scale) -> Part {
