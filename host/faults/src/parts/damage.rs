@@ -94,9 +94,9 @@ pub(super) fn truncation(scale: Scale) -> Part {
     // One segment that is long enough, and a consume queue file; the log is not checkpointed, so that its end may be torn.
     let recipes = [
         Recipe {
-            segment_size_bytes: 72 << 10,
-            queue_file_entries: 300,
-            messages: 380,
+            segment_size_bytes: 128 << 10,
+            queue_file_entries: 600,
+            messages: 460,
             topics: 1,
             left: Left::KilledUnchecked,
         },
