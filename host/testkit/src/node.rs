@@ -71,20 +71,7 @@ impl Node {
     /// Starts a node and waits until it serves.
     pub fn start(options: &NodeOptions) -> Result<Node> {
         let begun = Instant::now();
-        std::fs::create_dir_all(&options.data)?;
-        let log = options.data.with_extension("log");
-        let ports = options.ports.map_or([0; 3], |ports| [ports.name_server, ports.broker, ports.http]);
-        let mut command = Command::new(gantry_binary()?);
-        command.arg("run").arg("--json").arg("--data").arg(&options.data);
-        for (flag, port) in ["--namesrv-port", "--port", "--http-port"].iter().zip(ports) {
-            command.arg(flag).arg(port.to_string());
-        }
-        if let Some(config) = &options.config {
-            command.arg("--config").arg(config);
-        }
-        command.args(&options.arguments);
-        let log_file = File::options().create(true).append(true).open(&log)?;
-        let mut child = command.stdout(Stdio::piped()).stderr(log_file).spawn().context("could not start gantry")?;
+        let (mut child, log) = spawn(options)?;
         let line = match first_line(&mut child) {
             Ok(line) => line,
             Err(error) => {
@@ -107,6 +94,15 @@ impl Node {
             start_time,
             log,
         })
+    }
+
+    /// Starts a node and kills it after a while, whether it serves by then or is still opening its store.
+    pub fn start_and_kill(options: &NodeOptions, after: Duration) -> Result<()> {
+        let (mut child, _) = spawn(options)?;
+        std::thread::sleep(after);
+        child.kill()?;
+        child.wait()?;
+        Ok(())
     }
 
     /// The ports, to start it again on.
@@ -168,6 +164,25 @@ pub fn processor_seconds(pid: u32) -> Result<f64> {
     let fields: Vec<&str> = stat.rsplit_once(')').context("a name in brackets")?.1.split_whitespace().collect();
     let ticks = |at: usize| -> Result<f64> { Ok(fields.get(at).context("processor time")?.parse()?) };
     Ok((ticks(11)? + ticks(12)?) / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// The process and where it logs.
+fn spawn(options: &NodeOptions) -> Result<(Child, PathBuf)> {
+    std::fs::create_dir_all(&options.data)?;
+    let log = options.data.with_extension("log");
+    let ports = options.ports.map_or([0; 3], |ports| [ports.name_server, ports.broker, ports.http]);
+    let mut command = Command::new(gantry_binary()?);
+    command.arg("run").arg("--json").arg("--data").arg(&options.data);
+    for (flag, port) in ["--namesrv-port", "--port", "--http-port"].iter().zip(ports) {
+        command.arg(flag).arg(port.to_string());
+    }
+    if let Some(config) = &options.config {
+        command.arg("--config").arg(config);
+    }
+    command.args(&options.arguments);
+    let log_file = File::options().create(true).append(true).open(&log)?;
+    let child = command.stdout(Stdio::piped()).stderr(log_file).spawn().context("could not start gantry")?;
+    Ok((child, log))
 }
 
 fn first_line(child: &mut Child) -> Result<String> {

@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout, reason = "a program for the terminal")]
 
+mod faults;
 mod run;
 mod wasm;
 
@@ -12,7 +13,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::run::{binary, cargo, workspace};
+use crate::{
+    faults::Faults,
+    run::{binary, cargo, workspace},
+};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Builds, tests and shows Gantry; brings the wasm toolchain when it is missing")]
@@ -39,15 +43,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Run the fault campaign: the store on a simulated disk that fails in every way
-    Faults {
-        /// Show that each planted bug is noticed, by what and how fast
-        #[arg(long)]
-        planted: bool,
-        /// Passed on, for example --rounds 20000 --seed 7, --slice, --only power-loss --trial 4711
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
+    /// Run the fault campaign: the store on a simulated disk that fails in every way, then kills of real nodes
+    Faults(Faults),
     /// Kill a node under traffic, restart it, and compare with what it had acknowledged
     Crash {
         /// Passed on, for example --rounds 200
@@ -109,7 +106,7 @@ fn run(task: Task) -> Result<()> {
         }
         Task::Plugins => wasm::build_plugins(),
         Task::Interop { arguments } => with_node("interop", &arguments),
-        Task::Faults { planted, arguments } => faults(planted, &arguments),
+        Task::Faults(faults) => faults.run(),
         Task::Crash { arguments } => with_node("crash", &arguments),
         Task::Exchange { arguments } => with_node("exchange", &arguments),
         Task::Compare { arguments } => with_node("compare", &arguments),
@@ -121,17 +118,8 @@ fn run(task: Task) -> Result<()> {
     }
 }
 
-/// Runs the campaign on the simulated disk; the planted bugs are compiled into a build of their own.
-fn faults(planted: bool, arguments: &[String]) -> Result<()> {
-    if !planted {
-        return run::command(binary("gantry-faults", "faults")?).args(arguments).run();
-    }
-    cargo(["build", "--release", "--package", "gantry-faults", "--features", "planted-bugs"]).run()?;
-    run::command(run::target().join("release/faults")).arg("--planted").args(arguments).run()
-}
-
 /// Runs one of the testkit's programs, which start the nodes they need from the release binary.
-fn with_node(program: &str, arguments: &[String]) -> Result<()> {
+pub(crate) fn with_node(program: &str, arguments: &[String]) -> Result<()> {
     let gantry = binary("gantry", "gantry")?;
     let testkit = binary("gantry-testkit", program)?;
     run::command(testkit).env("GANTRY_BIN", gantry).args(arguments).current_dir(workspace()).run()

@@ -1,6 +1,6 @@
 //! Files that another hand damages while the store is down: one bit flipped, an end cut off at each byte.
 
-use std::{path::PathBuf, sync::OnceLock};
+use std::{path::Path, sync::OnceLock};
 
 use gantry_base::disk::{
     Disk,
@@ -71,7 +71,7 @@ pub(super) fn flips(scale: Scale) -> Part {
 }
 
 /// Flips a bit, mostly where something was written.
-fn flip(disk: &SimDisk, path: &PathBuf, len: u64, rng: &mut SplitMix64) -> Result<(u64, u32), String> {
+fn flip(disk: &SimDisk, path: &Path, len: u64, rng: &mut SplitMix64) -> Result<(u64, u32), String> {
     let text = |error: std::io::Error| error.to_string();
     let file = disk.open(path, false).map_err(text)?;
     let mut byte = [0];

@@ -1,5 +1,7 @@
 //! `kill -9` under synchronous traffic, again and again on one data directory: what was acknowledged is there once, intact, at
-//! the place that the acknowledgement named; what is there was sent.
+//! the place that the acknowledgement named; what is there was sent. Some kills come before the node is ready, in the middle of
+//! its recovery. Several nodes are at it at the same time, each on its own directory; their files are small, so that
+//! ends of files are passed all the time.
 //!
 //! The oracle is this program's memory of acknowledgements; it asks the node over the network as a client would.
 
@@ -32,63 +34,153 @@ const TOPIC: &str = "crash";
 const QUEUES: u32 = 4;
 const SENDERS: u64 = 8;
 
+/// Nodes at the same time, if not told otherwise.
+const NODES: u64 = 2;
+/// Every so many rounds a start is killed before it is done.
+const EARLY_EVERY: u64 = 5;
+/// Files as small as they may be.
+const CLUSTER_FILE: &str = "\
+[broker]
+message_bytes_max = 65536
+[store]
+segment_size_bytes = 1048576
+queue_file_entries = 1000
+allocate_ahead_bytes = 262144
+checkpoint_interval_ms = 100
+[node.crash]
+nameserver = {}
+brokers = [{ name = \"crash\", id = 0 }]
+";
+
 /// Acknowledged messages: queue and offset to the message's number.
 type Acknowledged = BTreeMap<(u32, u64), u64>;
 
-#[tokio::main]
-async fn main() -> Result<()> {
-    let rounds = rounds()?;
+/// What one node went through.
+#[derive(Default)]
+struct Outcome {
+    kills: u64,
+    early_kills: u64,
+    acknowledged: u64,
+    /// Read at the end, and round by round.
+    found: u64,
+    checked: u64,
+    restarts: Vec<Duration>,
+}
+
+fn main() -> Result<()> {
+    let Arguments { rounds, nodes } = arguments()?;
+    let begun = Instant::now();
+    let workers: Vec<_> = (0..nodes)
+        .map(|node| {
+            let rounds = rounds / nodes + u64::from(node < rounds % nodes);
+            std::thread::spawn(move || {
+                tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(campaign(node, rounds))
+            })
+        })
+        .collect();
+    let mut all = Outcome::default();
+    for (node, worker) in workers.into_iter().enumerate() {
+        let outcome = worker.join().map_err(|_| anyhow::anyhow!("the thread of node {node} panicked"))?;
+        let outcome = outcome.with_context(|| format!("node {node}"))?;
+        all.kills += outcome.kills;
+        all.early_kills += outcome.early_kills;
+        all.acknowledged += outcome.acknowledged;
+        all.found += outcome.found;
+        all.checked += outcome.checked;
+        all.restarts.extend(outcome.restarts);
+    }
+    let (median, worst) = (quantile_ms(&mut all.restarts, 0.5), quantile_ms(&mut all.restarts, 1.0));
+    println!(
+        "{} kills of {nodes} nodes in {:.0} s, {} of them before the node was ready: {} acknowledged, {} found at the end ({} checked round by round), 0 missing, 0 altered",
+        all.kills,
+        begun.elapsed().as_secs_f64(),
+        all.early_kills,
+        all.acknowledged,
+        all.found,
+        all.checked,
+    );
+    println!("restart to ready after a kill: median {median:.0} ms, worst {worst:.0} ms");
+    println!("crash: {} passed, 0 failed", all.kills);
+    Ok(())
+}
+
+/// Rounds on one data directory.
+async fn campaign(node_number: u64, rounds: u64) -> Result<Outcome> {
     let folder = tempfile::tempdir()?;
-    let mut options = NodeOptions { data: folder.path().join("data"), ..NodeOptions::default() };
+    let config = folder.path().join("cluster.toml");
+    std::fs::write(&config, CLUSTER_FILE)?;
+    let mut options = NodeOptions { data: folder.path().join("data"), config: Some(config), ..NodeOptions::default() };
     let numbers = Arc::new(AtomicU64::new(0));
     let mut acknowledged = Acknowledged::new();
     let mut verified: BTreeMap<u32, u64> = (0..QUEUES).map(|queue| (queue, 0)).collect();
-    let mut restarts = Vec::new();
-    let mut found = 0;
-    for round in 0..rounds {
+    let mut outcome = Outcome::default();
+    while outcome.kills < rounds {
+        let round = outcome.kills + node_number * 1_000_003;
+        if outcome.kills % EARLY_EVERY == EARLY_EVERY - 1 {
+            // Within what a start takes; a kill that comes too late is one of an idle node.
+            Node::start_and_kill(&options, Duration::from_millis(5 + (round * 7919) % 60))?;
+            outcome.kills += 1;
+            outcome.early_kills += 1;
+            continue;
+        }
         let node = Node::start(&options)?;
-        restarts.push(node.start_time);
+        outcome.restarts.push(node.start_time);
         options.ports = Some(node.ports());
-        found += verify(node.broker, &acknowledged, &mut verified, numbers.load(Ordering::Relaxed))
+        outcome.checked += verify(node.broker, &acknowledged, &mut verified, numbers.load(Ordering::Relaxed))
             .await
-            .with_context(|| format!("round {round}, data kept in {}", keep(&folder)))?;
+            .with_context(|| format!("round {round}, data in {}", keep(&folder)))?;
         let mut senders = JoinSet::new();
         for _ in 0..SENDERS {
             senders.spawn(send_until_dead(node.broker, numbers.clone()));
         }
         // Anywhere between the first sends and steady traffic; spread by the round, so that a run can be repeated.
-        tokio::time::sleep(Duration::from_millis(40 + (round * 7919) % 400)).await;
+        tokio::time::sleep(Duration::from_millis(20 + (round * 7919) % 250)).await;
         node.kill()?;
+        outcome.kills += 1;
         for sent in senders.join_all().await {
             acknowledged.extend(sent?);
+        }
+        if outcome.kills % 100 == 0 {
+            eprintln!("  node {node_number}: {} kills, {} acknowledged", outcome.kills, acknowledged.len());
         }
     }
     let node = Node::start(&options)?;
     verified.values_mut().for_each(|next| *next = 0);
-    let all = verify(node.broker, &acknowledged, &mut verified, numbers.load(Ordering::Relaxed)).await?;
+    let all = verify(node.broker, &acknowledged, &mut verified, numbers.load(Ordering::Relaxed));
+    outcome.found = all.await.with_context(|| format!("at the end, data in {}", keep(&folder)))?;
+    outcome.acknowledged = acknowledged.len() as u64;
     ensure!(node.terminate()?.success(), "the last node did not drain cleanly");
-    let (median, worst) = (quantile_ms(&mut restarts, 0.5), quantile_ms(&mut restarts, 1.0));
-    println!(
-        "{rounds} rounds of kill -9: {} acknowledged, {all} found at the end ({found} checked round by round), 0 missing, 0 altered",
-        acknowledged.len()
-    );
-    println!("restart to ready after a kill: median {median:.0} ms, worst {worst:.0} ms");
-    println!("crash: {rounds} passed, 0 failed");
-    Ok(())
+    Ok(outcome)
 }
 
-fn rounds() -> Result<u64> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => Ok(20),
-        ["--rounds", rounds] => rounds.parse().context("--rounds takes a number"),
-        _ => bail!("usage: crash [--rounds N]"),
+struct Arguments {
+    rounds: u64,
+    nodes: u64,
+}
+
+fn arguments() -> Result<Arguments> {
+    let mut found = Arguments { rounds: 20, nodes: NODES };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().with_context(|| format!("{name} takes a number"))?.parse()?;
+        match name.as_str() {
+            "--rounds" => found.rounds = value,
+            "--nodes" => found.nodes = value,
+            _ => bail!("usage: crash [--rounds N] [--nodes N]"),
+        }
     }
+    ensure!((1..=64).contains(&found.nodes), "--nodes is 1 to 64");
+    Ok(found)
 }
 
-/// Leaves the folder behind for whoever looks into a failure.
+/// Leaves a copy of the folder behind for whoever looks into a failure.
 fn keep(folder: &tempfile::TempDir) -> String {
-    folder.path().display().to_string()
+    let kept = std::env::temp_dir().join(format!("gantry-crash-{}", std::process::id()));
+    let copied = std::process::Command::new("cp").arg("-a").arg(folder.path()).arg(&kept).status();
+    match copied {
+        Ok(status) if status.success() => kept.display().to_string(),
+        _ => "a folder that could not be kept".to_owned(),
+    }
 }
 
 /// The body of message `number`: made from it, so that any change shows.
