@@ -21,6 +21,11 @@ pub struct StoreMetrics {
     pub flush_us: Counter,
     /// Entries written to consume queues.
     pub dispatched_messages: Counter,
+    /// Consume queue files opened.
+    pub queue_files_opened: Counter,
+    /// Consume queue files closed to open others. When it grows about as fast as pulls come, a larger
+    /// [`queue_files_open_max`](crate::Options::queue_files_open_max) saves work.
+    pub queue_files_closed: Counter,
     /// Checkpoints made.
     pub checkpoints: Counter,
     /// Passes of retention.

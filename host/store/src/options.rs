@@ -34,6 +34,9 @@ pub struct Options {
     pub segment_size_bytes: u64,
     /// Entries of each consume queue file; default 300000 (6 MB). A directory keeps the value it was made with.
     pub queue_file_entries: u32,
+    /// Most consume queue files open at once, of all queues together; default 4096, at least 1. The one used longest ago is
+    /// closed for the next; readers of the moment keep theirs.
+    pub queue_files_open_max: usize,
     /// Whether messages are found by their keys; default true. Switched on again, the index catches up with the log.
     pub index_enabled: bool,
     /// Hash slots of each index file; default 5 million. A directory keeps the value it was made with.
@@ -76,6 +79,7 @@ impl Default for Options {
             flush: Flush::Sync,
             segment_size_bytes: 1 << 30,
             queue_file_entries: 300_000,
+            queue_files_open_max: 4_096,
             index_enabled: true,
             index_file_slots: 5_000_000,
             index_file_entries: 20_000_000,
@@ -116,6 +120,9 @@ impl Options {
         if !(1..=QUEUE_FILE_ENTRIES_MAX).contains(&self.queue_file_entries) {
             let found = self.queue_file_entries;
             return Err(format!("queue_file_entries is {found}, allowed are 1 to {QUEUE_FILE_ENTRIES_MAX}"));
+        }
+        if self.queue_files_open_max == 0 {
+            return Err("queue_files_open_max is 0, at least 1 is needed".into());
         }
         let (slots, entries) = (self.index_file_slots, self.index_file_entries);
         let index_bytes = 40 + 4 * u64::from(slots) + 20 * u64::from(entries);

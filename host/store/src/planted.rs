@@ -62,6 +62,8 @@ pub enum PlantedBug {
     SkipCheckpointCrc,
     /// The checkpoint does not sync the queues.
     SkipQueueSync,
+    /// A queue file that was closed before its sync is not synced.
+    ForgetClosedQueueFile,
     /// The checkpoint does not sync the names of queue files.
     SkipQueueNameSync,
     /// The last queue written since the last checkpoint is not synced.

@@ -1,5 +1,6 @@
 //! One queue of one topic: its entries, its end, its next offset.
 
+pub(crate) mod cache;
 mod entry;
 mod ext;
 pub(crate) mod files;
@@ -32,8 +33,6 @@ const ENTRIES_PER_READ: usize = 128;
 ///
 /// Invariant: `min_offset <= end <= next_offset`.
 pub struct Queue {
-    topic: Arc<str>,
-    id: u32,
     /// Offset of the next record appended. Changed under the log's tail lock only.
     next: AtomicU64,
     /// One past the last entry that may be read.
@@ -47,10 +46,8 @@ pub struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn new(topic: Arc<str>, id: u32, files: QueueFiles, extent: Extent) -> Self {
+    pub(crate) fn new(files: QueueFiles, extent: Extent) -> Self {
         Queue {
-            topic,
-            id,
             next: AtomicU64::new(extent.end),
             end: Watermark::new(extent.end),
             min: AtomicU64::new(extent.min),
@@ -62,17 +59,17 @@ impl Queue {
 
     /// The topic's name.
     pub fn topic(&self) -> &str {
-        &self.topic
+        &self.files.topic
     }
 
     /// The topic's name, shared.
     pub fn topic_arc(&self) -> &Arc<str> {
-        &self.topic
+        &self.files.topic
     }
 
     /// Its number in the topic.
     pub fn id(&self) -> u32 {
-        self.id
+        self.files.id
     }
 
     /// One past the last entry, in messages: what is before it can be read. Closes when the topic is deleted or the log
@@ -143,6 +140,9 @@ impl Queue {
             let entries = out.len();
             out.extend(chunks.iter().map_while(QueueEntry::decode));
             let read = out.len() - entries;
+            if read == 0 && self.files.is_shut() {
+                break;
+            }
             if read == 0 && slot < self.min_offset().0 {
                 // Retention took its file away meanwhile.
                 out.truncate(before);
@@ -150,7 +150,7 @@ impl Queue {
             }
             if read == 0 {
                 // The file was cut by another hand; the caller sees an empty answer where there should be entries.
-                tracing::error!(topic = %self.topic, queue_id = self.id, slot, "a consume queue entry is missing");
+                tracing::error!(topic = %self.topic(), queue_id = self.id(), slot, "a consume queue entry is missing");
                 break;
             }
             slot += read as u64;
@@ -171,6 +171,6 @@ impl Queue {
 
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}[{}] {}..{:?}", self.topic, self.id, self.min_offset(), self.end)
+        write!(f, "{}[{}] {}..{:?}", self.topic(), self.id(), self.min_offset(), self.end)
     }
 }

@@ -14,14 +14,16 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     error::{DiskError, QueueError, While},
-    queue::{Extent, Queue, QueueFiles},
+    metrics::StoreMetrics,
+    options::Options,
+    queue::{Extent, Queue, QueueFiles, cache::FileCache},
 };
 
 /// All queues. A queue costs memory from its first use and files from its first message.
 pub(crate) struct Queues {
     disk: Arc<dyn Disk>,
     pub(crate) folder: PathBuf,
-    entries_per_file: u32,
+    files: Arc<FileCache>,
     topics: RwLock<FxHashMap<Arc<str>, Topic>>,
 }
 
@@ -33,8 +35,10 @@ struct Topic {
 }
 
 impl Queues {
-    pub(crate) fn new(disk: Arc<dyn Disk>, folder: PathBuf, entries_per_file: u32) -> Self {
-        Queues { disk, folder, entries_per_file, topics: RwLock::default() }
+    pub(crate) fn new(disk: Arc<dyn Disk>, folder: PathBuf, options: &Options, metrics: Arc<StoreMetrics>) -> Self {
+        let (entries, open_max) = (options.queue_file_entries, options.queue_files_open_max);
+        let files = FileCache::new(disk.clone(), folder.clone(), entries, open_max, metrics);
+        Queues { disk, folder, files: Arc::new(files), topics: RwLock::default() }
     }
 
     pub(crate) fn get(&self, topic: &str, id: u32) -> Option<Arc<Queue>> {
@@ -69,22 +73,29 @@ impl Queues {
             return Err(QueueError::Deleting { topic: topic.to_owned() });
         }
         let queue = entry.queues.entry(id).or_insert_with(|| {
-            let files = self.files(topic, id);
-            Arc::new(Queue::new(name, id, files, Extent::default()))
+            let files = QueueFiles::new(self.files.clone(), name, id);
+            Arc::new(Queue::new(files, Extent::default()))
         });
         Ok(queue.clone())
     }
 
-    pub(crate) fn insert(&self, topic: &str, id: u32, files: QueueFiles, extent: Extent) {
-        let mut topics = self.topics.write();
-        let name: Arc<str> = topics.get_key_value(topic).map_or_else(|| topic.into(), |(name, _)| name.clone());
-        let queue = Arc::new(Queue::new(name.clone(), id, files, extent));
-        topics.entry(name).or_default().queues.insert(id, queue);
+    pub(crate) fn insert(&self, files: QueueFiles, extent: Extent) {
+        let (topic, id) = (files.topic.clone(), files.id);
+        let queue = Arc::new(Queue::new(files, extent));
+        self.topics.write().entry(topic).or_default().queues.insert(id, queue);
     }
 
+    /// The files of a queue; queues of one topic share its name.
     pub(crate) fn files(&self, topic: &str, id: u32) -> QueueFiles {
-        let folder = self.topic_folder(topic).join(id.to_string());
-        QueueFiles::new(self.disk.clone(), folder, self.entries_per_file)
+        let known = self.topics.read().get_key_value(topic).map(|(name, _)| name.clone());
+        QueueFiles::new(self.files.clone(), known.unwrap_or_else(|| topic.into()), id)
+    }
+
+    /// These queues are gone: their files are closed, and none is opened under their names for them.
+    pub(crate) fn shut(&self, queues: &[Arc<Queue>]) {
+        queues.iter().for_each(|queue| queue.files.shut());
+        let numbers: BTreeSet<_> = queues.iter().map(|queue| queue.files.number()).collect();
+        self.files.close_all_of(|number| numbers.contains(&number));
     }
 
     pub(crate) fn topic_folder(&self, topic: &str) -> PathBuf {
@@ -109,6 +120,7 @@ impl Queues {
 
     pub(crate) fn clear(&self) {
         self.topics.write().clear();
+        self.files.close_all_of(|_| true);
     }
 
     /// Hides a topic and gives its queues; none when it has none.

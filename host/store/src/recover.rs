@@ -145,7 +145,8 @@ pub(crate) fn open(
     disk.create_dir_all(&queue_folder).doing("create folder", &queue_folder)?;
     // An earlier life may have died between making a name and making it durable; now every name that is seen is durable.
     sync_folders(&*disk, dir, &[&log_folder, &queue_folder])?;
-    let queues = Queues::new(disk.clone(), queue_folder, options.queue_file_entries);
+    let metrics = Arc::new(StoreMetrics::default());
+    let queues = Queues::new(disk.clone(), queue_folder, &options, metrics.clone());
     let tombstones = Tombstones::open(disk.clone(), dir.join("deletedTopics.json"))?;
     finish_deletions(&*disk, &queues, &tombstones)?;
 
@@ -178,7 +179,6 @@ pub(crate) fn open(
 
     let settled_ms = checkpoints.rocketmq_index_ms()?;
     let (min, end) = (log.min(), scanned.end);
-    let metrics = Arc::new(StoreMetrics::default());
     let index = Index::open(&Opening {
         disk: disk.clone(),
         dir,
@@ -201,7 +201,6 @@ pub(crate) fn open(
         for queue in queues.all() {
             let early = u64::from(planted::is(PlantedBug::TruncateOffByOne));
             queue.files.truncate(queue.end().get().saturating_sub(early))?;
-            queue.files.close();
         }
     }
     for queue in queues.all() {
@@ -357,8 +356,7 @@ fn load_queues(
         let files = queues.files(topic, *id);
         let below = Below { log, topic, queue_id: *id, dead_below: tombstones.dead_below(topic), floor };
         let extent = load(&files, &below)?;
-        files.close();
-        queues.insert(topic, *id, files, extent);
+        queues.insert(files, extent);
         progress(RecoveryProgress::Queues { done: done as u64 + 1, total });
     }
     Ok(found.len())

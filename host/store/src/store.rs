@@ -262,6 +262,7 @@ impl Store {
         }
         dispatcher.forget(topic);
         queues.iter().for_each(|queue| queue.end().close());
+        inner.queues.shut(&queues);
         let removed = remove_folder(inner, topic)
             .and_then(|()| Ok(inner.tombstones.set(topic, Tombstone { below, folders_removed: true })?));
         removed.map_err(|source| DeleteError::Disk { begun: true, source })?;

@@ -125,6 +125,11 @@ impl SimDisk {
         self.0.lock().used_bytes()
     }
 
+    /// Files that are open now: what a process would need descriptors for.
+    pub fn open_files(&self) -> usize {
+        self.0.lock().handles.values().sum()
+    }
+
     /// How many of a thousand [`try_read_at`](DiskFile::try_read_at) calls find their pages not in memory.
     pub fn set_cold_reads(&self, per_mille: u64) {
         self.0.lock().cold_reads_per_mille = per_mille;

@@ -53,7 +53,7 @@ pub(crate) fn run(args: Args) -> Outcome {
     };
     let spec = config.node(args.node.as_deref()).map_err(|problem| Failure::new(Exit::Usage, problem))?;
     let plan = Plan::new(&config, spec, &overrides).map_err(|problem| Failure::new(Exit::Usage, problem))?;
-    raise_open_files_limit(config.limits().connections_max as u64);
+    raise_open_files_limit(config.limits().connections_max as u64, config.store_options().queue_files_open_max as u64);
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(serve(config, plan, args.json))
 }
@@ -124,16 +124,17 @@ impl Signals {
 
 /// Every connection and every file of a queue takes a descriptor; the usual soft limit of 1024 is for programs that still
 /// use `select`.
-fn raise_open_files_limit(connections_max: u64) {
+fn raise_open_files_limit(connections_max: u64, queue_files_open_max: u64) {
     let found = getrlimit(Resource::Nofile);
     if setrlimit(Resource::Nofile, Rlimit { current: found.maximum, ..found }).is_err() {
         tracing::warn!("the limit of open files stays at {}", found.current.unwrap_or_default());
     }
     if let Some(limit) = getrlimit(Resource::Nofile).current
-        && limit < connections_max
+        && limit < connections_max + queue_files_open_max
     {
         tracing::warn!(
-            "the system allows {limit} open files, fewer than limits.connections_max = {connections_max}; raise it with ulimit -n"
+            "the system allows {limit} open files, fewer than limits.connections_max = {connections_max} and \
+             store.queue_files_open_max = {queue_files_open_max} together; raise it with ulimit -n"
         );
     }
 }

@@ -89,6 +89,9 @@ pub(crate) static KEYS: &[Key] = &[
         "Length of each file of the commit log. A data directory keeps the value that it was made with."),
     key("store.queue_file_entries", int(1_000, 10_000_000, "entries"), n(300_000), Restart,
         "Entries of each consume queue file, 20 bytes each. A data directory keeps the value that it was made with."),
+    key("store.queue_files_open_max", int(16, 1_000_000, "files"), n(4_096), Restart,
+        "Most consume queue files open at once, of all queues together; the one used longest ago is closed for the next. A \
+         quarter of the open files limit (ulimit -n) at most is used."),
     key("store.allocate_ahead_bytes", int(0, GIB, "bytes"), n(64 * MIB), Restart,
         "How far ahead of the end of the log disk space is reserved, so that a full disk is noticed before a message is \
          half written."),

@@ -47,6 +47,7 @@ impl Config {
             flush: self.flush(),
             segment_size_bytes: number("store.segment_size_bytes"),
             queue_file_entries: number("store.queue_file_entries") as u32,
+            queue_files_open_max: number("store.queue_files_open_max") as usize,
             allocate_ahead_bytes: number("store.allocate_ahead_bytes"),
             record_size_max_bytes: number("broker.message_bytes_max") as u32 + RECORD_MARGIN_BYTES,
             async_dirty_max_bytes: number("store.async_dirty_max_bytes"),

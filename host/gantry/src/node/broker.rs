@@ -64,7 +64,8 @@ impl RunningBroker {
         let advertised = SocketAddr::new(plan.advertised, server.local_addr().port());
         let name_servers = name_servers.iter().map(ToString::to_string).collect();
         let options = config.broker_options(&name, advertised, name_servers, data.clone());
-        let store_options = StoreOptions { holds: options.holds.of_store(), ..config.store_options() };
+        let mut store_options = StoreOptions { holds: options.holds.of_store(), ..config.store_options() };
+        store_options.queue_files_open_max = fitting_queue_files(store_options.queue_files_open_max);
         let broker_name = name.clone();
         let opened = tokio::task::spawn_blocking(move || {
             let store = recovery::open(&broker_name, &data, store_options)?;
@@ -190,4 +191,17 @@ impl Observed {
             "deleted_bytes": metrics.deleted_bytes.get(),
         })
     }
+}
+
+/// As many open queue files as configured, but no more than a quarter of the descriptors: connections and the log need theirs.
+fn fitting_queue_files(configured: usize) -> usize {
+    let Some(limit) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current else { return configured };
+    let fitting = configured.min((limit / 4).max(1) as usize);
+    if fitting < configured {
+        tracing::warn!(
+            "{fitting} queue files are kept open at most, not store.queue_files_open_max = {configured}: the system allows \
+             {limit} open files; raise it with ulimit -n"
+        );
+    }
+    fitting
 }

@@ -28,12 +28,14 @@ const HEAD_LEN: usize = 10;
 /// Smallest unit: one without a bitmap.
 const UNIT_LEN_MIN: i16 = 20;
 
+/// Whether any entry has an address.
+pub(crate) fn are_any(entries: &[QueueEntry]) -> bool {
+    entries.iter().any(|entry| tag::is_ext_address(entry.tag_code))
+}
+
 /// Puts the tag code of their unit into the entries that have an address, as far as units can be read.
 /// `queue` is the queue's own folder, `<store>/consumequeue/<topic>/<id>`.
 pub(crate) fn resolve(disk: &dyn Disk, queue: &Path, entries: &mut [QueueEntry], wait: Wait) {
-    if !entries.iter().any(|entry| tag::is_ext_address(entry.tag_code)) {
-        return;
-    }
     // It costs opening a file a call: such entries are few and old, or about to be.
     if let Err(error) = try_resolve(disk, queue, entries, wait) {
         tracing::warn!(queue = %queue.display(), %error, "extension units cannot be read; clients filter by tag themselves");

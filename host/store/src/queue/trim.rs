@@ -135,7 +135,7 @@ impl QueueFiles {
         for stale in self.list()?.into_iter().filter(|file| *file < index) {
             self.close_one(stale);
             let path = self.path(stale);
-            match self.disk.remove_file(&path) {
+            match self.cache.disk.remove_file(&path) {
                 // Its topic was deleted meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 done => done.doing("remove", &path)?,
