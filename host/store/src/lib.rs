@@ -24,6 +24,7 @@ mod background;
 mod checkpoint;
 mod damage;
 mod dispatch;
+pub mod due;
 mod error;
 mod health;
 mod index;
