@@ -11,6 +11,8 @@ pub const DLQ_PREFIX: &str = "%DLQ%";
 pub const AUTO_CREATE_TOPIC: &str = "TBW102";
 /// Where delayed messages wait; queue `level - 1` holds one level.
 pub const SCHEDULE_TOPIC: &str = "SCHEDULE_TOPIC_XXXX";
+/// Where messages with an arbitrary delivery time wait; it has one queue.
+pub const TIMER_TOPIC: &str = "rmq_sys_wheel_timer";
 /// Groups with this prefix belong to RocketMQ's own tools.
 pub const SYSTEM_GROUP_PREFIX: &str = "CID_RMQ_SYS_";
 /// Topics with this prefix are internal (compared in any case).
@@ -38,8 +40,9 @@ const SYSTEM_TOPICS: [&str; 10] = [
     "CHECKPOINT_TOPIC",
 ];
 
-const UNSENDABLE_TOPICS: [&str; 6] = [
+const UNSENDABLE_TOPICS: [&str; 7] = [
     SCHEDULE_TOPIC,
+    TIMER_TOPIC,
     "RMQ_SYS_TRANS_HALF_TOPIC",
     "RMQ_SYS_TRANS_OP_HALF_TOPIC",
     "TRANS_CHECK_MAX_TIME_TOPIC",

@@ -33,6 +33,20 @@ names! {
     TIMER_DELAY_MS = "TIMER_DELAY_MS";
     /// Absolute delivery time in milliseconds.
     TIMER_DELIVER_MS = "TIMER_DELIVER_MS";
+    /// When a timed message falls due, floored as RocketMQ does it, ms since 1970.
+    TIMER_OUT_MS = "TIMER_OUT_MS";
+    /// When a timed message falls due to the millisecond, ms since 1970. Ours; RocketMQ ignores it.
+    TIMER_DUE_MS = "GANTRY_DUE_MS";
+    /// Set on delivery: when the timed message was stored.
+    TIMER_ENQUEUE_MS = "TIMER_ENQUEUE_MS";
+    /// Set on delivery: when the timed message was delivered.
+    TIMER_DEQUEUE_MS = "TIMER_DEQUEUE_MS";
+    /// How often a timed message was stored anew because it waited longer than messages are kept.
+    TIMER_ROLL_TIMES = "TIMER_ROLL_TIMES";
+    /// Marks the recall of a timed message: `<topic>+<UNIQ_KEY>` of that one.
+    TIMER_DEL_UNIQKEY = "TIMER_DEL_UNIQKEY";
+    /// Set on delivery and on a roll: queue offset in the timer topic of the record that it was made from. Ours.
+    TIMER_ORIGIN = "GANTRY_TIMER_ORIGIN";
     /// Topic that a parked message is for.
     REAL_TOPIC = "REAL_TOPIC";
     /// Queue that a parked message is for.

@@ -121,6 +121,7 @@ fn send_reply() -> SendReply<'static> {
         queue_id: 3,
         queue_offset: 1_234_567,
         transaction_id: Some("AC1100011A2B18B4AAC2A1B2C3D40000"),
+        recall_handle: None,
         region: "DefaultRegion",
         trace_on: true,
     })

@@ -61,6 +61,7 @@ pub mod request {
         GET_TOPIC_CONFIG = 351,
         GET_SUBSCRIPTIONGROUP_CONFIG = 352,
         LITE_PULL_MESSAGE = 361,
+        RECALL_MESSAGE = 370,
         QUERY_ASSIGNMENT = 400,
         BROKER_HEARTBEAT = 904,
     }
@@ -89,5 +90,6 @@ pub mod response {
         SUBSCRIPTION_NOT_LATEST = 25,
         SUBSCRIPTION_GROUP_NOT_EXIST = 26,
         INVALID_PARAMETER = 29,
+        ILLEGAL_OPERATION = 604,
     }
 }

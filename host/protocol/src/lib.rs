@@ -14,5 +14,6 @@ pub mod header;
 mod json;
 pub mod loose_json;
 pub mod message_id;
+pub mod recall_handle;
 pub mod record;
 pub mod request;

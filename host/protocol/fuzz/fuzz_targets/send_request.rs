@@ -11,6 +11,7 @@ use gantry_protocol::{
         name_server::{BrokerFields, ClusterField, RegisterBroker, TopicField},
         offset::{QueryConsumerOffset, QueueRequest, SearchOffset, UpdateConsumerOffset},
         pull::{PullAnswer, PullRequest},
+        recall::RecallRequest,
         send::{SendAnswer, SendRequest},
         send_back::SendBackRequest,
     },
@@ -39,7 +40,7 @@ fn others(header: &Header<'_>) {
     drop(PullRequest::parse(header));
     drop(PullAnswer::parse(header));
     drop(SendAnswer::parse(header));
-    drop(SendBackRequest::parse(header));
+    drop((SendBackRequest::parse(header), RecallRequest::parse(header)));
     drop((QueryConsumerOffset::parse(header), UpdateConsumerOffset::parse(header)));
     drop((QueueRequest::parse(header), SearchOffset::parse(header)));
     drop((UpdateTopic::parse(header), TopicName::parse(header), GroupName::parse(header), DeleteGroup::parse(header)));

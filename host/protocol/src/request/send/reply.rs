@@ -23,6 +23,8 @@ pub struct SendReply<'a> {
     pub queue_offset: i64,
     /// The UNIQ_KEY.
     pub transaction_id: Option<&'a str>,
+    /// Recalls the message, if it is timed.
+    pub recall_handle: Option<&'a str>,
     /// Region of the broker.
     pub region: &'a str,
     /// Whether tracing is on.
@@ -43,7 +45,8 @@ impl SendReply<'_> {
     fn encode_json(&self, out: &mut BytesMut, opaque: i32, code: i32) {
         let start = out.len();
         let transaction_id = self.transaction_id.unwrap_or_default();
-        out.reserve(FIXED_LEN + self.message_id.len() + self.region.len() + transaction_id.len());
+        let recall_handle = self.recall_handle.unwrap_or_default();
+        out.reserve(FIXED_LEN + self.message_id.len() + self.region.len() + transaction_id.len() + recall_handle.len());
         out.put_slice(b"\0\0\0\0\0\0\0\0{\"code\":");
         put_int(out, code);
         out.put_slice(b",\"extFields\":{\"MSG_REGION\":\"");
@@ -60,6 +63,10 @@ impl SendReply<'_> {
         if let Some(transaction_id) = self.transaction_id {
             out.put_slice(b"\",\"transactionId\":\"");
             transaction_id.write(out, Codec::Json);
+        }
+        if let Some(recall_handle) = self.recall_handle {
+            out.put_slice(b"\",\"recallHandle\":\"");
+            recall_handle.write(out, Codec::Json);
         }
         out.put_slice(b"\"},\"flag\":1,\"language\":\"JAVA\",\"opaque\":");
         put_int(out, opaque);
@@ -113,7 +120,8 @@ impl SendReply<'_> {
             .ext("msgId", self.message_id)
             .ext("queueId", self.queue_id)
             .ext("queueOffset", self.queue_offset)
-            .ext_opt("transactionId", self.transaction_id);
+            .ext_opt("transactionId", self.transaction_id)
+            .ext_opt("recallHandle", self.recall_handle);
         writer.finish(b"");
     }
 }
@@ -141,6 +149,8 @@ pub struct SendAnswer {
     pub queue_offset: i64,
     /// The UNIQ_KEY.
     pub transaction_id: Option<String>,
+    /// Recalls the message, if it is timed.
+    pub recall_handle: Option<String>,
 }
 
 impl SendAnswer {
@@ -151,6 +161,7 @@ impl SendAnswer {
             queue_id: int(header, "queueId")?,
             queue_offset: int(header, "queueOffset")?,
             transaction_id: header.ext.get("transactionId").map(|id| id.into_owned()),
+            recall_handle: header.ext.get("recallHandle").map(|handle| handle.into_owned()),
         })
     }
 }
@@ -166,7 +177,7 @@ mod tests {
         #[test]
         fn an_answer_is_read_back_and_laid_out_as_any_frame(
             texts in [".*", ".{0,9}", "[0-9A-F]{32}"],
-            (with_transaction, trace_on) in any::<(bool, bool)>(),
+            (with_transaction, with_handle, trace_on) in any::<(bool, bool, bool)>(),
             (queue_id, queue_offset, opaque) in any::<(u32, i64, i32)>(),
             code in 0..13,
             remark in proptest::option::of(".*"),
@@ -176,6 +187,7 @@ mod tests {
                 queue_id,
                 queue_offset,
                 transaction_id: with_transaction.then_some(&*texts[0]),
+                recall_handle: with_handle.then_some(&*texts[2]),
                 region: &texts[1],
                 trace_on,
             };
@@ -193,6 +205,7 @@ mod tests {
                 prop_assert_eq!(&answer.message_id, &texts[2]);
                 prop_assert_eq!((answer.queue_id, answer.queue_offset), (queue_id, queue_offset));
                 prop_assert_eq!(answer.transaction_id.as_deref(), reply.transaction_id);
+                prop_assert_eq!(answer.recall_handle.as_deref(), reply.recall_handle);
             }
         }
     }
