@@ -24,6 +24,7 @@ use crate::{
     reply::Refusal,
     schedule::{self, Delivered},
     serve::BrokerService,
+    timer::{self, TimerMetrics, Timers},
     topics::TopicTable,
 };
 
@@ -47,6 +48,7 @@ pub struct Broker {
     pub(crate) groups: GroupTable,
     pub(crate) offsets: ConsumerOffsets,
     pub(crate) delivered: Delivered,
+    pub(crate) timers: Timers,
     pub(crate) clients: Clients,
     pub(crate) queue_locks: QueueLocks,
     pub(crate) plugins: PluginHost,
@@ -82,7 +84,8 @@ impl Broker {
             topics: TopicTable::open(store.clone(), disk.clone(), &options)?,
             groups: GroupTable::open(disk.clone(), &options)?,
             offsets: ConsumerOffsets::open(store.clone(), disk.clone(), options.clone())?,
-            delivered: Delivered::open(disk, &options.data)?,
+            delivered: Delivered::open(disk.clone(), &options.data)?,
+            timers: Timers::open(store.clone(), disk, options.clone(), options.holds.timed_messages.clone())?,
             clients: Clients::new(options.clients_max),
             queue_locks: QueueLocks::default(),
             stamp,
@@ -118,6 +121,11 @@ impl Broker {
         self.flow.blocking_place(&self.blocking_pulls, since).await
     }
 
+    /// What its timers count.
+    pub fn timer_metrics(&self) -> &TimerMetrics {
+        self.timers.metrics()
+    }
+
     /// Starts what the broker does on its own: registration, delayed delivery, saving of offsets, expiry of clients.
     /// All of it ends when `cancel` is cancelled; `tasks` tells when it has.
     pub fn start(self: &Arc<Self>, tasks: &TaskTracker, cancel: &CancellationToken) {
@@ -128,6 +136,7 @@ impl Broker {
             tasks.spawn(schedule::follow(self.clone(), level, cancel.clone()));
         }
         tasks.spawn(holds::follow(self.clone(), cancel.clone()));
+        tasks.spawn(timer::follow(self.clone(), cancel.clone()));
         self.every(tasks, cancel, consumer_offsets::JOURNAL_EVERY_MS, "journal consumer offsets", |broker| {
             broker.offsets.journal()
         });

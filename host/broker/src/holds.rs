@@ -2,6 +2,7 @@
 //!
 //! - The journal of consumer offsets, until the snapshot holds it: [`Holds::consumer_offsets`] follows every snapshot.
 //! - Delayed messages, until they are delivered: [`Holds::delayed_messages`] follows here when the store wants to delete.
+//! - Timed messages, until they are delivered or stored anew: [`timer`](crate::timer) moves [`Holds::timed_messages`] on.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -23,6 +24,8 @@ pub struct Holds {
     pub(crate) consumer_offsets: Watermark,
     /// Delayed messages before it are delivered.
     pub(crate) delayed_messages: Watermark,
+    /// Timed messages before it are delivered, or stored anew.
+    pub(crate) timed_messages: Watermark,
 }
 
 impl Holds {
@@ -31,6 +34,7 @@ impl Holds {
         vec![
             Hold::new("consumer offsets", self.consumer_offsets.clone()),
             Hold::new("delayed messages", self.delayed_messages.clone()),
+            Hold::new("timed messages", self.timed_messages.clone()),
         ]
     }
 }

@@ -26,6 +26,7 @@ mod schedule;
 mod send;
 mod send_back;
 mod serve;
+mod timer;
 mod topics;
 mod unique_key;
 
@@ -35,3 +36,4 @@ pub use holds::Holds;
 pub use options::BrokerOptions;
 pub use reply::Refusal;
 pub use serve::BrokerService;
+pub use timer::TimerMetrics;

@@ -66,6 +66,11 @@ pub struct BrokerOptions {
     pub topics_max: usize,
     /// Most consumer groups; creation beyond it is refused.
     pub groups_max: usize,
+    /// Furthest ahead that a message may be timed, in seconds. RocketMQ's is 3 days, for its wheel is that long; here a far
+    /// message costs 28 bytes beside its record.
+    pub timer_delay_max_s: u64,
+    /// Whether timed messages can be recalled. RocketMQ's default is off.
+    pub recall_enabled: bool,
     /// Whose requests may change topics and groups.
     pub admin: AccessList,
     /// Region stored in every message and told to producers.
@@ -108,6 +113,8 @@ impl BrokerOptions {
             clients_max: 100_000,
             topics_max: 100_000,
             groups_max: 100_000,
+            timer_delay_max_s: 365 * 86_400,
+            recall_enabled: true,
             admin: AccessList::default(),
             region: "DefaultRegion".to_owned(),
             holds: Holds::default(),

@@ -25,6 +25,7 @@ use crate::{
     broker::Broker,
     consumer_offsets::JOURNAL_TOPIC,
     reply::{Refusal, ReplyTo},
+    timer::{PROGRESS_TOPIC, PROPERTIES_RESERVE, TimerWish},
     topics::{Topic, Topics},
     unique_key,
 };
@@ -40,6 +41,8 @@ struct Accepted<'a> {
     to: ReplyTo,
     queue_id: u32,
     unique_key: Cow<'a, str>,
+    /// What recalls it, if it is timed.
+    recall_handle: Option<String>,
     waits: bool,
     first: usize,
     count: usize,
@@ -202,7 +205,7 @@ impl Broker {
 
 fn refuse_unsendable(topic: &str) -> Result<(), Refusal> {
     name::check_topic(topic)?;
-    if name::is_unsendable_topic(topic) || topic == JOURNAL_TOPIC {
+    if name::is_unsendable_topic(topic) || matches!(topic, JOURNAL_TOPIC | PROGRESS_TOPIC) {
         return Err(Refusal::new(response::NO_PERMISSION, format!("sending to topic[{topic}] is forbidden")));
     }
     Ok(())
@@ -210,7 +213,7 @@ fn refuse_unsendable(topic: &str) -> Result<(), Refusal> {
 
 /// Checks one send and adds its messages to `items`.
 fn accept<'a>(
-    broker: &Broker,
+    broker: &'a Broker,
     topics: &'a Topics,
     topic: &'a Topic,
     to: ReplyTo,
@@ -245,7 +248,7 @@ fn accept<'a>(
         accept_batch(broker, request, &traits, queue, body, items).inspect_err(|_| items.truncate(first))?;
         let unique_key = traits.unique_key.map_or(Cow::Borrowed(""), Cow::Borrowed);
         let count = items.len() - first;
-        return Ok(Accepted { to, queue_id, unique_key, waits: traits.waits, first, count });
+        return Ok(Accepted { to, queue_id, unique_key, recall_handle: None, waits: traits.waits, first, count });
     }
     let mut added = Vec::new();
     let unique_key = match traits.unique_key {
@@ -256,14 +259,23 @@ fn accept<'a>(
             Cow::Owned(key)
         }
     };
-    let queue = match traits.delay.filter(|_| !request.topic.starts_with(name::DLQ_PREFIX)) {
-        None => queue,
-        Some(level) => {
+    let delay = traits.delay.filter(|_| !request.topic.starts_with(name::DLQ_PREFIX));
+    let timed = traits.timer.resolve(&broker.options)?;
+    let queue = match (delay, timed) {
+        (None, None) => queue,
+        (Some(level), _) => {
             properties::push(&mut added, properties::REAL_TOPIC, &request.topic);
             properties::push(&mut added, properties::REAL_QID, &queue_id.to_string());
             schedule_queue(topics, level)?
         }
+        (None, Some(timed)) => {
+            timed.push_properties(&request.topic, queue_id, &mut added);
+            broker.timers.queue()
+        }
     };
+    let recall_handle = timed
+        .filter(|_| delay.is_none() && !request.topic.starts_with(RETRY_PREFIX))
+        .map(|timed| timed.handle(&broker.options, &request.topic, &unique_key));
     let item = Item {
         queue,
         request,
@@ -272,9 +284,9 @@ fn accept<'a>(
         properties: traits.clean(request.properties.as_bytes()),
         added,
     };
-    check_properties(broker, &item)?;
+    check_properties(broker, &item, if timed.is_some() { PROPERTIES_RESERVE } else { 0 })?;
     items.push(item);
-    Ok(Accepted { to, queue_id, unique_key, waits: traits.waits, first, count: 1 })
+    Ok(Accepted { to, queue_id, unique_key, recall_handle, waits: traits.waits, first, count: 1 })
 }
 
 fn accept_batch<'a>(
@@ -286,15 +298,15 @@ fn accept_batch<'a>(
     items: &mut Vec<Item<'a>>,
 ) -> Result<(), Refusal> {
     let illegal = |remark: &str| Err(Refusal::new(response::MESSAGE_ILLEGAL, remark.to_owned()));
-    if request.topic.starts_with(RETRY_PREFIX) || outer.delay.is_some() {
-        return illegal("a batch can be neither delayed nor sent to a retry topic");
+    if request.topic.starts_with(RETRY_PREFIX) || outer.delay.is_some() || outer.timer.is_some() {
+        return illegal("a batch can be neither delayed nor timed nor sent to a retry topic");
     }
     let first = items.len();
     for message in batch::messages(body) {
         let message = message.map_err(|error| Refusal::new(response::MESSAGE_ILLEGAL, error.to_string()))?;
         let traits = Traits::of(message.properties)?;
-        if traits.delay.is_some() {
-            return illegal("a batch cannot hold delayed messages");
+        if traits.delay.is_some() || traits.timer.is_some() {
+            return illegal("a batch cannot hold delayed or timed messages");
         }
         let mut added = Vec::new();
         if traits.unique_key.is_none() {
@@ -302,7 +314,7 @@ fn accept_batch<'a>(
         }
         let properties = traits.clean(message.properties);
         let item = Item { queue, request, flag: message.flag, body: message.body, properties, added };
-        check_properties(broker, &item)?;
+        check_properties(broker, &item, 0)?;
         items.push(item);
     }
     if items.len() == first {
@@ -311,8 +323,9 @@ fn accept_batch<'a>(
     Ok(())
 }
 
-fn check_properties(broker: &Broker, item: &Item<'_>) -> Result<(), Refusal> {
-    let len = item.properties.len() + item.added.len() + broker.stamp.len() + CHECKSUM_PROPERTY_LEN;
+/// `reserve` = bytes that are added later.
+fn check_properties(broker: &Broker, item: &Item<'_>, reserve: usize) -> Result<(), Refusal> {
+    let len = item.properties.len() + item.added.len() + broker.stamp.len() + CHECKSUM_PROPERTY_LEN + reserve;
     if len > properties::PROPERTIES_LEN_MAX {
         let remark = format!(
             "the properties take {len} bytes with the broker's own, at most {} fit",
@@ -333,6 +346,7 @@ pub(crate) fn schedule_queue(topics: &Topics, level: DelayLevel) -> Result<&Arc<
 struct Traits<'a> {
     unique_key: Option<&'a str>,
     delay: Option<DelayLevel>,
+    timer: TimerWish<'a>,
     /// Whether the sender waits for the disk.
     waits: bool,
     /// Holds properties that no client may store.
@@ -341,7 +355,8 @@ struct Traits<'a> {
 
 impl<'a> Traits<'a> {
     fn of(properties: &'a [u8]) -> Result<Self, Refusal> {
-        let mut traits = Traits { unique_key: None, delay: None, waits: true, unclean: false };
+        let timer = TimerWish::default();
+        let mut traits = Traits { unique_key: None, delay: None, timer, waits: true, unclean: false };
         let text = |value: &'a [u8]| std::str::from_utf8(value).unwrap_or_default();
         for (name, value) in properties::pairs(properties) {
             match name {
@@ -353,13 +368,14 @@ impl<'a> Traits<'a> {
                     let remark = "transactional messages are not built yet; the message was not stored";
                     return Err(Refusal::new(response::NO_PERMISSION, remark));
                 }
-                b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS" => {
-                    let remark =
-                        "arbitrary delivery times are not built yet, use a delay level; the message was not stored";
-                    return Err(Refusal::new(response::SYSTEM_ERROR, remark));
-                }
+                timer if timer.starts_with(b"TIMER_") => traits.timer.see(timer, text(value)),
                 _ => {}
             }
+        }
+        if traits.delay.is_some() {
+            // The level wins.
+            traits.unclean |= traits.timer.is_some();
+            traits.timer = TimerWish::default();
         }
         Ok(traits)
     }
@@ -371,7 +387,10 @@ impl<'a> Traits<'a> {
         }
         let mut clean = Vec::with_capacity(source.len() + 1);
         properties::copy_where(&mut clean, source, |name| {
-            name != properties::POP_CK.as_bytes() && name != properties::CRC32.as_bytes()
+            let timer = matches!(name, b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS");
+            name != properties::POP_CK.as_bytes()
+                && name != properties::CRC32.as_bytes()
+                && !(timer && self.delay.is_some())
         });
         Cow::Owned(clean)
     }
@@ -398,6 +417,7 @@ impl Accepted<'_> {
             queue_id: self.queue_id,
             queue_offset: places.first().map_or(0, |place| place.queue_offset.to_wire()),
             transaction_id: (!self.unique_key.is_empty()).then_some(&*self.unique_key),
+            recall_handle: self.recall_handle.as_deref(),
             region: &broker.options.region,
             trace_on: true,
         };

@@ -12,6 +12,7 @@ use gantry_protocol::{
         client::{ConsumerListRequest, UnregisterClient},
         offset::{QueryConsumerOffset, QueueRequest, SearchOffset, UpdateConsumerOffset},
         pull::PullRequest,
+        recall::RecallRequest,
         send_back::SendBackRequest,
     },
 };
@@ -25,6 +26,7 @@ use crate::{
     reply::{Refusal, ReplyTo},
     send,
     send_back::send_back,
+    timer,
 };
 
 /// The broker's requests, served on its listeners.
@@ -77,6 +79,26 @@ fn serve_one(broker: &Arc<Broker>, peer: &Peer, frame: &Frame<'_>, replies: &mut
             Ok(request) => {
                 let outcome = send_back(broker.clone(), request, replies.arrived());
                 replies.later(1, async move { answer(to, outcome.await) });
+            }
+            Err(error) => to.refuse(replies.now(), &error.into()),
+        },
+        RECALL_MESSAGE => match RecallRequest::parse(&frame.header) {
+            Ok(request) => {
+                let outcome = timer::recall(broker.clone(), peer.address(), request);
+                let region = broker.options.region.clone();
+                replies.later(1, async move {
+                    let mut out = BytesMut::new();
+                    match outcome.await {
+                        Ok(key) => {
+                            let fields = |writer: &mut FrameWriter<'_, '_>| {
+                                writer.ext("msgId", &*key).ext("MSG_REGION", &*region);
+                            };
+                            to.success(&mut out, fields, b"");
+                        }
+                        Err(refusal) => to.refuse(&mut out, &refusal),
+                    }
+                    out
+                });
             }
             Err(error) => to.refuse(replies.now(), &error.into()),
         },

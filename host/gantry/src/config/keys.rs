@@ -84,6 +84,11 @@ pub(crate) static KEYS: &[Key] = &[
         "Most topics; creation beyond it is refused."),
     key("broker.groups_max", int(1, 1_000_000, "groups"), n(100_000), Restart,
         "Most consumer groups; creation beyond it is refused."),
+    key("broker.timer_delay_max_s", int(1, 3_650 * DAY_MS / 1_000, "s"), n(365 * DAY_MS / 1_000), Restart,
+        "Furthest ahead that a message may be timed (TIMER_DELAY_SEC, TIMER_DELAY_MS, TIMER_DELIVER_MS); beyond it a send is \
+         answered MESSAGE_ILLEGAL. It may be longer than messages are kept."),
+    key("broker.recall_enabled", Bool, Value::Bool(true), Restart,
+        "Whether producers may recall timed messages that are not delivered yet; RocketMQ's default is no."),
 
     key("store.segment_size_bytes", int(MIB, GIB, "bytes"), n(GIB), Restart,
         "Length of each file of the commit log. A data directory keeps the value that it was made with."),
@@ -246,6 +251,10 @@ pub(crate) static MOVED: &[(&str, &str)] = &[
     ("maxMessageSize", "it is `message_bytes_max` in [broker]"),
     ("mapedFileSizeCommitLog", "it is `segment_size_bytes` in [store]"),
     ("mappedFileSizeCommitLog", "it is `segment_size_bytes` in [store]"),
+    ("timerMaxDelaySec", "it is `timer_delay_max_s` in [broker]"),
+    ("timerPrecisionMs", "there is no such key: timed messages are delivered to the millisecond"),
+    ("timerWheelEnable", "there is no such key: timed messages are always taken"),
+    ("recallMessageEnable", "it is `recall_enabled` in [broker]"),
     ("enablePropertyFilter", "there is no such key: filters are plugins, see [[filter]]"),
     ("deleteWhen", "it is `delete_hours` in [retention]"),
     ("fileReservedTime", "it is `age_hours` in [retention]"),

@@ -93,6 +93,8 @@ impl Config {
             clients_max: self.size("broker.clients_max"),
             topics_max: self.size("broker.topics_max"),
             groups_max: self.size("broker.groups_max"),
+            timer_delay_max_s: number("broker.timer_delay_max_s"),
+            recall_enabled: self.document.boolean("broker.recall_enabled"),
             admin: self.admin.clone(),
             region: self.document.text("broker.region").to_owned(),
             ..BrokerOptions::new(self.document.text("cluster.name"), name, advertised, data)

@@ -157,12 +157,21 @@ impl Observed {
             Health::Healthy => "healthy".to_owned(),
             Health::Failed(reason) => format!("failed: {reason}"),
         };
+        let timers = self.broker.timer_metrics();
         json!({
             "name": self.name,
             "address": self.advertised,
             "health": health,
             "messages_in": self.broker.metrics().messages_in.get(),
             "messages_out": self.broker.metrics().messages_out.get(),
+            "timers": {
+                "pending": timers.pending.get(),
+                "fired": timers.fired.get(),
+                "late": timers.late.get(),
+                "recalled": timers.recalled.get(),
+                "rolled": timers.rolled.get(),
+                "dropped": timers.dropped.get(),
+            },
             "appended": self.store.appended().get(),
             "flushed": self.store.flushed().get(),
             "dispatched": self.store.dispatched().get(),

@@ -1,0 +1,147 @@
+//! Waiting longer than the log is kept: before a segment goes, what waits in it is appended to the timer queue once more.
+
+use gantry_model::{offset::QueueOffset, properties};
+use gantry_store::{Wait, due::DueEntry};
+
+use super::{
+    batch::Found,
+    engine::{BATCH_MAX, Engine, TimerError, UNREADABLE_RETRY_MS},
+    entry::TimerRecord,
+};
+use crate::message::Outgoing;
+
+/// Entries that one look through the index gathers.
+const SCAN_MAX: usize = 65_536;
+/// Bytes that are stored anew with one append, as far as there is more than one message.
+const BYTES_MAX: u64 = 2 << 20;
+
+impl Engine {
+    /// Stores a piece of what waits below the position that retention wants to delete to. The hold follows once nothing is
+    /// left there and the copies are on disk. `true` when there is more to do at once.
+    pub(super) fn roll(&mut self, now_ms: u64) -> Result<bool, TimerError> {
+        if let Some((to, end)) = self.rolled {
+            if self.store.flushed().get() >= end {
+                self.hold.advance(to);
+                self.rolled = None;
+            }
+            return Ok(false);
+        }
+        let expiring = self.store.expiring().get();
+        let resting = now_ms < self.roll_retry_ms && self.roll_retry_ms - now_ms <= UNREADABLE_RETRY_MS;
+        if expiring <= self.hold.get() || resting {
+            return Ok(false);
+        }
+        let Some(void_below) = self.first_behind(expiring)? else { return Ok(true) };
+        let from = self.progress.void_below;
+        if void_below > from {
+            let mut pending = self.index.scan(from..void_below, &self.done(), SCAN_MAX)?;
+            let gathered_all = pending.len() < SCAN_MAX;
+            let others = self.held.values().copied().chain(self.recalls.entries());
+            pending.extend(others.filter(|entry| (from..void_below).contains(&entry.key.queue_offset)));
+            pending.sort_unstable_by_key(|entry| entry.key.queue_offset);
+            pending.dedup_by_key(|entry| entry.key.queue_offset);
+            pending.truncate(SCAN_MAX);
+            let mut rest = pending.as_slice();
+            while !rest.is_empty() {
+                let mut bytes = 0;
+                let fits = |entry: &&DueEntry| {
+                    let before = bytes;
+                    bytes += u64::from(entry.size);
+                    before < BYTES_MAX
+                };
+                let count = rest.iter().take(BATCH_MAX).take_while(fits).count();
+                let (batch, later) = rest.split_at(count);
+                if !self.store_anew(batch, false)? {
+                    self.roll_retry_ms = now_ms + UNREADABLE_RETRY_MS;
+                    return Ok(false);
+                }
+                rest = later;
+            }
+            if !gathered_all {
+                return Ok(true);
+            }
+        }
+        let journalled = self.journalled_at.is_some_and(|at| at >= expiring);
+        let nothing_yet = self.journalled_at.is_none() && self.queue.end().get() == 0;
+        if !nothing_yet && (!journalled || self.progress.void_below < void_below) {
+            let before = self.progress.void_below;
+            self.progress.void_below = before.max(void_below);
+            if let Err(error) = self.append(Vec::new(), &[]) {
+                self.progress.void_below = before;
+                return Err(error.into());
+            }
+        }
+        self.rolled = Some((expiring, self.appended_end));
+        Ok(true)
+    }
+
+    /// The first queue offset whose record lies at `position` or behind it; `None` while records before it are not looked at.
+    fn first_behind(&self, position: u64) -> Result<Option<u64>, TimerError> {
+        let (mut low, mut high) = (self.queue.min_offset().0, self.queue.end().get());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let mut found = Vec::with_capacity(1);
+            self.queue.entries(QueueOffset(middle), 1, Wait::Allowed, &mut found)?;
+            match found.first() {
+                Some(entry) if entry.physical_offset.0 < position => low = middle + 1,
+                _ => high = middle,
+            }
+        }
+        Ok((low <= self.ingested).then_some(low))
+    }
+
+    /// Appends entries to the timer queue again; from then on they are void where they lay. They come by queue offset.
+    /// `false`, and nothing is done, when one of them cannot be read, unless those are to be left out.
+    pub(super) fn store_anew(&mut self, entries: &[DueEntry], leave_out: bool) -> Result<bool, TimerError> {
+        let Some(last) = entries.last() else { return Ok(true) };
+        let records = self.read(entries);
+        let (mut batch, mut messages) = (Vec::with_capacity(entries.len()), Vec::with_capacity(entries.len()));
+        let mut recalls = Vec::new();
+        let mut first_due_ms = u64::MAX;
+        for (index, entry) in entries.iter().enumerate() {
+            let record = records.get(index);
+            let Some((record, timer)) = record.and_then(|record| Some((record, TimerRecord::read(&record)?))) else {
+                if records.found[index] == Found::GivenUp {
+                    self.metrics.dropped.add(1);
+                    continue;
+                }
+                tracing::error!(
+                    physical_offset = %entry.physical_offset, queue_offset = entry.key.queue_offset,
+                    "a timed message that waits cannot be read, so its file of the log is kept until it can"
+                );
+                if leave_out {
+                    continue;
+                }
+                return Ok(false);
+            };
+            if let Some(target) = timer.recalls {
+                recalls.push((timer.slot_ms, target.to_owned()));
+            }
+            first_due_ms = first_due_ms.min(timer.entry.key.due_ms);
+            let waiting = record.message();
+            let times = waiting.property(properties::TIMER_ROLL_TIMES).and_then(|times| times.parse::<u32>().ok());
+            let mut message = Outgoing::again(&waiting, self.options.advertised, |name| {
+                matches!(name, "TIMER_ROLL_TIMES" | "GANTRY_TIMER_ORIGIN")
+            });
+            message.set_property(properties::TIMER_ROLL_TIMES, &times.unwrap_or(0).saturating_add(1).to_string());
+            message.set_property(properties::TIMER_ORIGIN, &entry.key.queue_offset.to_string());
+            batch.push(entry.key.queue_offset);
+            messages.push((message, self.queue.clone()));
+        }
+        let before = (self.progress.void_below, self.held.clone());
+        self.progress.void_below = before.0.max(last.key.queue_offset + 1);
+        self.held.retain(|_, entry| entry.key.queue_offset >= self.progress.void_below);
+        if let Err(error) = self.append(batch, &messages) {
+            (self.progress.void_below, self.held) = before;
+            return Err(error.into());
+        }
+        self.metrics.rolled.add(messages.len() as u64);
+        // Until the copies are looked at, recalls of them are kept, and what they recall must not fall due.
+        let earlier = self.behind.map_or(u64::MAX, |(due_ms, _)| due_ms);
+        self.behind = Some((first_due_ms.min(earlier), self.queue.next_offset().0));
+        for (slot_ms, target) in recalls {
+            self.recalls.announce(slot_ms, &target);
+        }
+        Ok(true)
+    }
+}

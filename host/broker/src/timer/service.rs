@@ -1,0 +1,132 @@
+//! The timers as a part of the broker: one engine behind a lock, moved on by one task.
+
+use std::{io, sync::Arc, time::Duration};
+
+use gantry_base::{
+    disk::Disk,
+    metric::{Counter, Gauge},
+    watermark::Watermark,
+};
+use gantry_model::name::TIMER_TOPIC;
+use gantry_store::{Queue, Store};
+use parking_lot::{Mutex, MutexGuard};
+use tokio_util::sync::CancellationToken;
+
+use super::engine::{Engine, Outlook};
+use crate::{broker::Broker, options::BrokerOptions};
+
+/// Longest sleep while something waits: the clock may be set, and the log be flushed, meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Longest sleep while nothing waits.
+const IDLE: Duration = Duration::from_secs(1);
+/// Pause after a step that failed (disk full, log stopped).
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What the timers count.
+#[derive(Debug, Default)]
+pub struct TimerMetrics {
+    /// Messages (and recalls of them) that wait.
+    pub pending: Gauge,
+    /// Messages delivered.
+    pub fired: Counter,
+    /// Of them, those delivered more than a second after their time.
+    pub late: Counter,
+    /// Messages not delivered because they were recalled.
+    pub recalled: Counter,
+    /// Messages stored anew because they wait longer than the log is kept.
+    pub rolled: Counter,
+    /// Messages not delivered because their topic is gone, or would not take them.
+    pub dropped: Counter,
+}
+
+/// See the module's documentation.
+pub(crate) struct Timers {
+    engine: Mutex<Engine>,
+    queue: Arc<Queue>,
+    metrics: Arc<TimerMetrics>,
+}
+
+impl Timers {
+    /// Blocks on the disk.
+    pub(crate) fn open(
+        store: Store,
+        disk: Arc<dyn Disk>,
+        options: Arc<BrokerOptions>,
+        hold: Watermark,
+    ) -> io::Result<Self> {
+        let queue = store.queue_or_create(TIMER_TOPIC, 0).map_err(io::Error::other)?;
+        let metrics = Arc::new(TimerMetrics::default());
+        let engine = Engine::open(store, disk, options, metrics.clone(), hold)?;
+        Ok(Timers { engine: Mutex::new(engine), queue, metrics })
+    }
+
+    /// Where timed messages wait.
+    pub(crate) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    pub(crate) fn metrics(&self) -> &TimerMetrics {
+        &self.metrics
+    }
+
+    /// Held for a step, which may read the disk: not for a runtime worker.
+    pub(super) fn engine(&self) -> MutexGuard<'_, Engine> {
+        self.engine.lock()
+    }
+}
+
+/// Moves the timers on until cancelled.
+pub(crate) async fn follow(broker: Arc<Broker>, cancel: CancellationToken) {
+    let mut failing = false;
+    while !cancel.is_cancelled() {
+        let worker = broker.clone();
+        let stepped = tokio::task::spawn_blocking(move || worker.timers.engine().step(&worker.topics)).await;
+        let pause = match stepped {
+            Ok(Ok(outlook)) => {
+                if std::mem::take(&mut failing) {
+                    tracing::info!("timed messages are delivered again");
+                }
+                if outlook.busy {
+                    continue;
+                }
+                news(&broker, outlook, &cancel).await
+            }
+            Ok(Err(error)) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::error!(%error, "timed messages wait: it is tried again every second");
+                }
+                Some(RETRY_AFTER)
+            }
+            Err(_) => return,
+        };
+        if let Some(pause) = pause {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+}
+
+/// Waits for something to do; a pause when the log has stopped, and with it all positions.
+async fn news(broker: &Broker, outlook: Outlook, cancel: &CancellationToken) -> Option<Duration> {
+    let now_ms = broker.options.clock.now_ms();
+    let sleep = match outlook.next_due_ms {
+        Some(_) if outlook.dispatched.is_some() => LOOK_EVERY,
+        Some(due_ms) => LOOK_EVERY.min(Duration::from_millis(due_ms.saturating_sub(now_ms))),
+        None => IDLE,
+    };
+    let dispatched = async {
+        match outlook.dispatched {
+            Some(position) => broker.store.dispatched().reached(position).await,
+            None => std::future::pending().await,
+        }
+    };
+    let arrived = tokio::select! {
+        () = cancel.cancelled() => Ok(()),
+        () = tokio::time::sleep(sleep) => Ok(()),
+        arrived = broker.timers.queue.end().reached(outlook.next_offset), if outlook.dispatched.is_none() => arrived,
+        dispatched = dispatched => dispatched,
+    };
+    arrived.is_err().then_some(RETRY_AFTER)
+}

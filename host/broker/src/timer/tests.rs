@@ -1,0 +1,621 @@
+//! Timers on a simulated disk and a clock that stands still, with an oracle outside: what was acknowledged and not recalled
+//! is delivered once and never before its time; what was recalled with SUCCESS never.
+//!
+//! `GANTRY_SEEDS=2000` for a campaign, `GANTRY_SEED=n` for one seed.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use gantry_base::{
+    clock::Clock,
+    disk::{
+        Disk,
+        sim::{Reboot, SimDisk, SplitMix64},
+    },
+    watermark::Watermark,
+};
+use gantry_model::{
+    name::TIMER_TOPIC,
+    offset::{PhysicalOffset, QueueOffset},
+    properties,
+    topic::{Perm, TopicConfig},
+};
+use gantry_protocol::{
+    code::response,
+    recall_handle::RecallHandle,
+    record::{Peek, RecordView, peek},
+};
+use gantry_store::{Background, Flush, Health, Options, Queue, QueueEntry, Step, Store, Wait};
+
+use super::{
+    engine::{Engine, Outlook, TimerError},
+    service::TimerMetrics,
+    wish::Timed,
+};
+use crate::{message::Outgoing, options::BrokerOptions, topics::TopicTable};
+
+const DATA: &str = "/data/store";
+const BEGIN_MS: u64 = 1_700_000_000_300;
+const TOPIC: &str = "orders";
+
+/// One life of a broker's timers.
+struct Life {
+    store: Store,
+    topics: TopicTable,
+    engine: Engine,
+    hold: Watermark,
+}
+
+/// What outlives it.
+struct World {
+    disk: SimDisk,
+    clock: Clock,
+    options: Options,
+    seal_after: u64,
+}
+
+impl World {
+    fn new(seed: u64, flush: Flush) -> Self {
+        let clock = Clock::manual(BEGIN_MS);
+        let options = Options {
+            flush,
+            segment_size_bytes: 16_384,
+            queue_file_entries: 64,
+            allocate_ahead_bytes: 4_096,
+            background: Background::Stepped,
+            clock: clock.clone(),
+            ..Options::default()
+        };
+        let world = World { disk: SimDisk::new(seed), clock, options, seal_after: 20 };
+        // The topic is there before anything can crash.
+        drop(world.open().unwrap());
+        world.disk.crash();
+        world.disk.reboot(Reboot::Kill);
+        world
+    }
+
+    fn open(&self) -> Result<Life, String> {
+        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        let (store, _) = Store::open(disk.clone(), Path::new(DATA), self.options.clone(), &mut |_| {})
+            .map_err(|error| error.to_string())?;
+        let mut options = BrokerOptions::new("c", "b", ([127, 0, 0, 1], 10911).into(), DATA.into());
+        options.clock = self.clock.clone();
+        disk.create_dir_all(&options.data.join("config")).map_err(|error| error.to_string())?;
+        let topics = TopicTable::open(store.clone(), disk.clone(), &options).map_err(|error| error.to_string())?;
+        if topics.get(TOPIC).is_none() {
+            topics.update(TopicConfig::new(TOPIC, 2, Perm::READ_WRITE)).map_err(|error| error.to_string())?;
+        }
+        let (metrics, hold) = (Arc::new(TimerMetrics::default()), Watermark::new(0));
+        let mut engine = Engine::open(store.clone(), disk, Arc::new(options), metrics, hold.clone())
+            .map_err(|error| error.to_string())?;
+        engine.seal_after = self.seal_after;
+        Ok(Life { store, topics, engine, hold })
+    }
+
+    fn advance(&self, ms: u64) {
+        self.clock.set(self.clock.now_ms() + ms);
+    }
+}
+
+impl Life {
+    /// Sends a timed message as the send path does; where the log must be durable for it to be acknowledged.
+    fn send(&self, key: &str, due_ms: u64) -> Option<u64> {
+        let mut message = Outgoing::internal(&self.engine.options, format!("body of {key}").into_bytes());
+        message.set_property(properties::UNIQ_KEY, key);
+        Timed { due_ms }.push_properties(TOPIC, (due_ms % 2) as u32, &mut message.properties);
+        message.append(&self.store, &self.engine.queue).ok().map(|placed| placed.end)
+    }
+
+    fn recall(&mut self, key: &str, due_ms: u64) -> Result<u64, i32> {
+        let handle = RecallHandle {
+            topic: TOPIC.into(),
+            broker_name: "b".into(),
+            timestamp_ms: due_ms as i64,
+            unique_key: key.into(),
+        };
+        let peer = ([10, 0, 0, 1], 4000).into();
+        self.engine.recall(&handle, Some("group"), peer).map_err(|refusal| refusal.code)
+    }
+
+    fn step(&mut self) -> Result<Outlook, TimerError> {
+        self.engine.step(&self.topics)
+    }
+
+    /// Everything, until there is nothing to do.
+    fn settle(&mut self) -> Outlook {
+        for _ in 0..10_000 {
+            while self.store.step(Step::Flush) || self.store.step(Step::Dispatch) {}
+            let outlook = self.step().unwrap();
+            let quiet = self.store.flushed().get() == self.store.appended().get();
+            if quiet
+                && !outlook.busy
+                && outlook.dispatched.is_none()
+                && outlook.next_offset > self.engine.queue.end().get()
+            {
+                return outlook;
+            }
+        }
+        panic!("the timers do not come to rest");
+    }
+
+    /// Keys with the store times of their deliveries.
+    fn delivered(&self) -> BTreeMap<String, Vec<u64>> {
+        let mut found: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for queue in &self.topics.get(TOPIC).unwrap().queues {
+            for (record, _) in records(&self.store, queue) {
+                let record = RecordView::parse(&record).unwrap();
+                let key = properties::find_str(record.properties(), properties::UNIQ_KEY).unwrap();
+                assert_eq!(record.body(), format!("body of {key}").as_bytes());
+                assert_eq!(properties::find(record.properties(), properties::REAL_TOPIC), None);
+                found.entry(key.to_owned()).or_default().push(record.store_ms() as u64);
+            }
+        }
+        found
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let mut order = Vec::new();
+        for (key, times) in self.delivered() {
+            order.extend(times.into_iter().map(|time| (time, key.clone())));
+        }
+        order.sort();
+        order.into_iter().map(|(_, key)| key).collect()
+    }
+}
+
+/// All records of the log.
+fn log(store: &Store) -> Vec<Vec<u8>> {
+    let (mut at, end) = (store.min_physical_offset().0, store.appended().get());
+    let mut records = Vec::new();
+    while at + 8 <= end {
+        let read = |len: usize| {
+            let mut bytes = Vec::new();
+            store.read(PhysicalOffset(at), len, Wait::Allowed, &mut bytes).unwrap();
+            bytes
+        };
+        match peek(&read(8)) {
+            Peek::Record { size } => {
+                records.push(read(size));
+                at += size as u64;
+            }
+            Peek::Blank { size } => at += size as u64,
+            other => panic!("{other:?} at {at}"),
+        }
+    }
+    records
+}
+
+fn records(store: &Store, queue: &Queue) -> Vec<(Vec<u8>, QueueEntry)> {
+    let mut entries = Vec::new();
+    let from = queue.min_offset().0;
+    for nth in from..queue.end().get() {
+        queue.entries(QueueOffset(nth), 1, Wait::Allowed, &mut entries).unwrap();
+    }
+    let read = |entry: QueueEntry| {
+        let mut bytes = Vec::new();
+        store.read(entry.physical_offset, entry.size as usize, Wait::Allowed, &mut bytes).unwrap();
+        (bytes, entry)
+    };
+    entries.into_iter().map(read).collect()
+}
+
+#[test]
+fn messages_come_at_their_millisecond_in_order() {
+    let world = World::new(1, Flush::Sync);
+    let mut life = world.open().unwrap();
+    for (key, after) in [("c", 3_000), ("a", 1_700), ("b", 1_701), ("past", 0), ("far", 86_400_000)] {
+        life.send(key, BEGIN_MS + after).unwrap();
+    }
+    assert_eq!(life.settle().next_due_ms, Some(BEGIN_MS + 1_700));
+    assert_eq!(life.keys(), ["past"]);
+    world.advance(1_699);
+    life.settle();
+    assert_eq!(life.keys(), ["past"]);
+    world.advance(1);
+    life.settle();
+    assert_eq!(life.keys(), ["past", "a"]);
+    world.advance(5_000);
+    life.settle();
+    assert_eq!(life.keys(), ["past", "a", "b", "c"]);
+    assert_eq!(life.settle().next_due_ms, Some(BEGIN_MS + 86_400_000));
+    assert_eq!((life.engine.metrics.pending.get(), life.engine.metrics.fired.get()), (1, 4));
+    // `b` and `c` came 4,999 and 3,700 ms late.
+    assert_eq!(life.engine.metrics.late.get(), 2);
+}
+
+#[test]
+fn a_late_start_delivers_what_fell_due_no_faster_than_it_is_dispatched() {
+    let world = World { seal_after: 100_000, ..World::new(1, Flush::Sync) };
+    let mut life = world.open().unwrap();
+    for nth in 0..5_000 {
+        life.send(&format!("{nth:05}"), BEGIN_MS + 1 + nth * 7 % 999).unwrap();
+    }
+    life.settle();
+    drop(life);
+    world.advance(60_000);
+    let mut life = world.open().unwrap();
+    let mut outlook = life.step().unwrap();
+    while outlook.busy {
+        outlook = life.step().unwrap();
+    }
+    assert!(outlook.dispatched.is_some(), "{outlook:?}");
+    assert_eq!(life.engine.metrics.fired.get(), 4 * 512);
+    life.settle();
+    let expected: Vec<_> = (0..5_000).map(|nth| format!("{nth:05}")).collect();
+    assert_eq!(life.delivered().into_keys().collect::<Vec<_>>(), expected);
+    assert_eq!(life.engine.metrics.fired.get(), 5_000);
+}
+
+#[test]
+fn a_recall_counts_from_its_append_on_and_over_restarts() {
+    let world = World::new(1, Flush::Sync);
+    let mut life = world.open().unwrap();
+    let due = |after: u64| BEGIN_MS + after;
+    for (key, after) in [("near", 100), ("same second", 150), ("later", 5_000), ("last", 5_100), ("not", 5_100)] {
+        life.send(key, due(after)).unwrap();
+    }
+    life.settle();
+    assert_eq!(life.recall("too late", due(0)), Err(response::ILLEGAL_OPERATION));
+    assert_eq!(life.recall("too far", due(366 * 86_400_000)), Err(response::ILLEGAL_OPERATION));
+    // Not even dispatched when the time comes.
+    life.recall("near", due(100)).unwrap();
+    world.advance(200);
+    life.step().unwrap();
+    assert_eq!(life.engine.metrics.recalled.get(), 1);
+    life.settle();
+    assert_eq!(life.keys(), ["same second"]);
+    assert_eq!(life.recall("same second", due(150)), Err(response::ILLEGAL_OPERATION), "it is delivered");
+    life.recall("later", due(5_000)).unwrap();
+    life.recall("unknown", due(5_000)).unwrap();
+    life.recall("last", due(5_100)).unwrap();
+    for reboot in [Reboot::Kill, Reboot::PowerLoss] {
+        life.settle();
+        drop(life);
+        world.disk.crash();
+        world.disk.reboot(reboot);
+        life = world.open().unwrap();
+    }
+    // `fired` enters their second, a restart finds itself in it, and a message of it is still to come.
+    life.send("before", due(4_990)).unwrap();
+    life.settle();
+    world.advance(4_795);
+    life.settle();
+    life.engine.seal_after = 1;
+    life.settle();
+    drop(life);
+    let mut life = world.open().unwrap();
+    world.advance(60_000);
+    life.settle();
+    assert_eq!(life.keys(), ["same second", "before", "not"]);
+}
+
+#[test]
+fn a_clock_that_goes_back_makes_nothing_early() {
+    let world = World::new(1, Flush::Sync);
+    let mut life = world.open().unwrap();
+    life.send("a", BEGIN_MS + 1_000).unwrap();
+    world.advance(1_000);
+    life.settle();
+    assert_eq!(life.keys(), ["a"]);
+    world.clock.set(BEGIN_MS - 3_600_000);
+    life.send("b", BEGIN_MS - 3_600_000 + 500).unwrap();
+    life.send("c", BEGIN_MS - 3_600_000 + 900).unwrap();
+    life.send("recalled", BEGIN_MS - 3_600_000 + 901).unwrap();
+    life.settle();
+    assert_eq!(life.keys(), ["a"]);
+    drop(life);
+    let mut life = world.open().unwrap();
+    let outlook = life.settle();
+    assert_eq!(outlook.next_due_ms, Some(BEGIN_MS - 3_600_000 + 500));
+    assert_eq!(life.keys(), ["a"]);
+    world.advance(500);
+    life.settle();
+    assert_eq!(life.delivered().into_keys().collect::<Vec<_>>(), ["a", "b"]);
+    world.advance(500);
+    life.settle();
+    drop(life);
+    let mut life = world.open().unwrap();
+    life.settle();
+    assert_eq!(life.delivered().into_values().map(|times| times.len()).collect::<Vec<_>>(), [1, 1, 1, 1]);
+}
+
+#[test]
+fn what_rocketmq_left_is_taken_over() {
+    let world = World::new(1, Flush::Sync);
+    let life = world.open().unwrap();
+    let send = |life: &Life, key: &str, out_ms: u64| {
+        let mut message = Outgoing::internal(&life.engine.options, format!("body of {key}").into_bytes());
+        for (name, value) in
+            [("UNIQ_KEY", key), ("TIMER_OUT_MS", &*out_ms.to_string()), ("REAL_TOPIC", TOPIC), ("REAL_QID", "1")]
+        {
+            message.set_property(name, value);
+        }
+        message.append(&life.store, &life.engine.queue).unwrap();
+    };
+    let second = BEGIN_MS / 1_000 * 1_000;
+    // The one before `second` is delivered, says the checkpoint; the last one was not even looked at.
+    for (key, out_ms) in
+        [("done", second - 1_000), ("next", second), ("pending", second + 5_000), ("new", second - 2_000)]
+    {
+        send(&life, key, out_ms);
+    }
+    while life.store.step(Step::Flush) || life.store.step(Step::Dispatch) {}
+    drop(life);
+    let mut check = [0; 56];
+    check[..8].copy_from_slice(&second.to_be_bytes());
+    check[16..24].copy_from_slice(&3u64.to_be_bytes());
+    let file = world.disk.open(&Path::new(DATA).join("config/timercheck"), true).unwrap();
+    file.write_at(&check, 0).unwrap();
+
+    let mut life = world.open().unwrap();
+    life.settle();
+    assert_eq!(life.keys(), ["new"]);
+    world.clock.set(second + 999);
+    life.settle();
+    assert_eq!(life.keys(), ["new"], "RocketMQ's times are floored");
+    world.clock.set(second + 1_000);
+    life.settle();
+    drop(life);
+    let mut life = world.open().unwrap();
+    world.clock.set(second + 6_000);
+    life.settle();
+    assert_eq!(life.keys(), ["new", "next", "pending"]);
+}
+
+#[test]
+fn a_damaged_index_is_built_again() {
+    let world = World::new(1, Flush::Sync);
+    let mut life = world.open().unwrap();
+    for nth in 0..600 {
+        life.send(&format!("{nth:03}"), BEGIN_MS + 1 + nth * 10).unwrap();
+    }
+    life.settle();
+    world.advance(3_000);
+    life.settle();
+    drop(life);
+    let folder = Path::new(DATA).join("timers");
+    for entry in world.disk.list(&folder).unwrap() {
+        let file = world.disk.open(&folder.join(entry.name), false).unwrap();
+        if file.len().unwrap() > 5_000 {
+            file.write_at(&[0xA5; 64], 5_000).unwrap();
+        }
+    }
+    let mut life = world.open().unwrap();
+    world.advance(10_000);
+    life.settle();
+    let times: Vec<_> = life.delivered().into_values().map(|times| times.len()).collect();
+    assert_eq!(times, [1; 600]);
+}
+
+/// What the oracle knows of a message.
+#[derive(Debug, Clone)]
+struct Message {
+    due_ms: u64,
+    /// Acknowledged once the log is durable up to here; `None`: the append failed.
+    end: Option<u64>,
+    acknowledged: bool,
+    /// Appended recall, and whether it was answered SUCCESS.
+    recall: Option<u64>,
+    recalled: bool,
+}
+
+struct Run {
+    world: World,
+    rng: SplitMix64,
+    messages: BTreeMap<String, Message>,
+    clock_goes_back: bool,
+}
+
+impl Run {
+    fn new(seed: u64, flush: Flush) -> Self {
+        Run {
+            world: World::new(seed, flush),
+            rng: SplitMix64::new(seed ^ 0x7157),
+            messages: BTreeMap::new(),
+            clock_goes_back: seed.is_multiple_of(3),
+        }
+    }
+
+    /// A number of seeded steps, until the disk crashes.
+    fn live(&mut self, life: &mut Life, steps: u64) -> Result<(), String> {
+        for _ in 0..steps {
+            if self.world.disk.crashed() || life.store.health() != Health::Healthy {
+                break;
+            }
+            let now_ms = self.world.clock.now_ms();
+            match self.rng.below(20) {
+                0..5 => {
+                    for _ in 0..1 + self.rng.below(6) {
+                        let key = format!("{:05}", self.messages.len());
+                        let due_ms = match self.rng.below(5) {
+                            0 => now_ms + 1 + self.rng.below(60_000),
+                            _ => now_ms + self.rng.below(3_000),
+                        };
+                        let end = life.send(&key, due_ms);
+                        let message = Message { due_ms, end, acknowledged: false, recall: None, recalled: false };
+                        self.messages.insert(key, message);
+                    }
+                }
+                5..7 => self.recall(life),
+                7..9 => drop(life.store.step(Step::Flush)),
+                9..12 => drop(life.store.step(Step::Dispatch)),
+                12 => drop(life.store.step(Step::Checkpoint)),
+                13 => {
+                    let segment = self.world.options.segment_size_bytes;
+                    life.store.expiring().advance(life.store.dispatched().get() / segment * segment);
+                }
+                14 if self.clock_goes_back => {
+                    self.world.clock.set(now_ms - self.rng.below(2_000));
+                }
+                14 | 15 => self.world.advance(self.rng.below(700)),
+                _ => drop(life.step()),
+            }
+            self.look(life)?;
+        }
+        Ok(())
+    }
+
+    fn recall(&mut self, life: &mut Life) {
+        if self.messages.is_empty() {
+            return;
+        }
+        let recent = self.messages.len() as u64 - self.rng.below(12.min(self.messages.len() as u64));
+        let key = format!("{:05}", recent - 1);
+        let Some(message) = self.messages.get_mut(&key) else { return };
+        if let Ok(end) = life.recall(&key, message.due_ms) {
+            message.recall.get_or_insert(end);
+        }
+    }
+
+    /// Notes what is acknowledged by now, and checks the hold.
+    fn look(&mut self, life: &Life) -> Result<(), String> {
+        let flushed = life.store.flushed().get();
+        for message in self.messages.values_mut() {
+            message.acknowledged |= message.end.is_some_and(|end| end <= flushed);
+            message.recalled |= message.recall.is_some_and(|end| end <= flushed);
+        }
+        let hold = life.hold.get();
+        if hold > 0 && !self.world.disk.crashed() {
+            let mut kept = std::collections::BTreeSet::new();
+            for record in log(&life.store) {
+                let record = RecordView::parse(&record).unwrap();
+                let Some(key) = properties::find_str(record.properties(), properties::UNIQ_KEY) else { continue };
+                let at = record.physical_offset().0;
+                let durable = at + record.size() as u64 <= flushed;
+                if record.topic() != TIMER_TOPIC || (durable && at >= hold) {
+                    kept.insert(key.to_owned());
+                }
+            }
+            for (key, message) in &self.messages {
+                if message.acknowledged && message.recall.is_none() && !kept.contains(key) {
+                    return Err(format!("{key} waits below the hold at {hold} only"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn crash(&mut self, life: Life, reboot: Reboot) {
+        drop(life);
+        self.world.disk.crash();
+        self.world.disk.reboot(reboot);
+        for message in self.messages.values_mut() {
+            // What is not acknowledged may be lost; a recall of this life is not repeated.
+            if !message.recalled {
+                message.recall = message.recall.map(|_| u64::MAX);
+            }
+            message.end = None;
+        }
+    }
+
+    /// In peace, long after everything fell due.
+    fn judge(&mut self) -> Result<usize, String> {
+        self.world.clock.set(self.world.clock.now_ms().max(BEGIN_MS) + 10_000_000);
+        let mut life = self.world.open()?;
+        life.settle();
+        let delivered = life.delivered();
+        for (key, times) in &delivered {
+            let message = self.messages.get(key).ok_or_else(|| format!("{key} was never sent"))?;
+            if times.len() > 1 {
+                return Err(format!("{key} is delivered {} times", times.len()));
+            }
+            if times[0] < message.due_ms {
+                return Err(format!("{key}, due at {}, came at {}", message.due_ms, times[0]));
+            }
+            if message.recalled {
+                return Err(format!("{key} is delivered although it was recalled"));
+            }
+        }
+        for (key, message) in &self.messages {
+            if message.acknowledged && message.recall.is_none() && !delivered.contains_key(key) {
+                return Err(format!("{key} is lost"));
+            }
+        }
+        Ok(delivered.len())
+    }
+}
+
+const FLUSHES: [Flush; 2] = [Flush::Sync, Flush::Async { interval_ms: 500 }];
+
+#[test]
+fn seeded_lives_lose_repeat_and_hurry_nothing() {
+    let env = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let seeds = match env("GANTRY_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..env("GANTRY_SEEDS").unwrap_or(40),
+    };
+    let (mut delivered, mut recalled, mut sent) = (0, 0, 0);
+    for seed in seeds.clone() {
+        let mut run = Run::new(seed, FLUSHES[(seed % 2) as usize]);
+        let done = (|| {
+            for _ in 0..4 {
+                if run.rng.below(3) > 0 {
+                    run.world.disk.crash_at(run.world.disk.operations() + 1 + run.rng.below(300));
+                }
+                let reboot = if run.rng.coin() { Reboot::Kill } else { Reboot::PowerLoss };
+                match run.world.open() {
+                    Ok(mut life) => {
+                        let steps = run.rng.below(250);
+                        run.live(&mut life, steps)?;
+                        run.crash(life, reboot);
+                    }
+                    Err(_) if run.world.disk.crashed() => run.world.disk.reboot(reboot),
+                    Err(error) => return Err(error),
+                }
+            }
+            run.judge()
+        })();
+        delivered += done.unwrap_or_else(|problem| panic!("GANTRY_SEED={seed}: {problem}"));
+        recalled += run.messages.values().filter(|message| message.recalled).count();
+        sent += run.messages.len();
+    }
+    println!("{sent} sent, {delivered} delivered, {recalled} recalled");
+    assert!(seeds.end - seeds.start < 40 || (delivered > 1_000 && recalled > 100));
+}
+
+#[test]
+fn a_crash_at_every_call_of_a_delivery_is_made_up_for() {
+    for flush in FLUSHES {
+        let script = |run: &mut Run, life: &mut Life| {
+            for nth in 0..40 {
+                let (key, due_ms) = (format!("{nth:05}"), BEGIN_MS + 1 + nth * 13 % 40);
+                let end = life.send(&key, due_ms);
+                let message = Message { due_ms, end, acknowledged: false, recall: None, recalled: false };
+                run.messages.insert(key, message);
+            }
+            for key in ["00003", "00017"] {
+                let end = life.recall(key, run.messages[key].due_ms).ok();
+                run.messages.get_mut(key).unwrap().recall = end;
+            }
+            for _ in 0..3 {
+                while life.store.step(Step::Flush) || life.store.step(Step::Dispatch) {}
+                run.look(life)?;
+                for _ in 0..6 {
+                    drop(life.step());
+                }
+                run.world.advance(17);
+                life.store.expiring().advance(life.store.dispatched().get());
+                life.engine.seal_after = 1;
+            }
+            Ok::<(), String>(())
+        };
+        let mut run = Run::new(7, flush);
+        let mut life = run.world.open().unwrap();
+        let from = run.world.disk.operations();
+        script(&mut run, &mut life).unwrap();
+        let to = run.world.disk.operations();
+        assert!(to - from > 20, "{from} to {to}");
+        for at in from + 1..=to + 1 {
+            for (seed, reboot) in [(7, Reboot::Kill), (7, Reboot::PowerLoss), (8, Reboot::PowerLoss)] {
+                let mut run = Run::new(seed, flush);
+                let mut life = run.world.open().unwrap();
+                run.world.disk.crash_at(at);
+                script(&mut run, &mut life)
+                    .and_then(|()| {
+                        run.crash(life, reboot);
+                        run.judge()
+                    })
+                    .unwrap_or_else(|problem| panic!("{flush:?}, call {at}, {reboot:?}, seed {seed}: {problem}"));
+            }
+        }
+    }
+}
