@@ -18,5 +18,6 @@ mod scan;
 mod stamp;
 pub(crate) mod target;
 pub(crate) mod template;
+pub(crate) mod timers;
 pub(crate) mod versus;
 pub(crate) mod watch;

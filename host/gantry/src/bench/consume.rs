@@ -45,6 +45,10 @@ pub(crate) struct Lot {
 pub(crate) struct Consumed {
     pub(crate) ledger: Ledger,
     pub(crate) latency: Latency,
+    /// From the time of a message's stamp to its store time.
+    pub(crate) stored: Latency,
+    /// Messages stored or received before the time of their stamp.
+    pub(crate) early: u64,
     /// When the last message came, nanoseconds since the start.
     pub(crate) last_ns: u64,
     /// Body bytes.
@@ -97,10 +101,12 @@ pub(crate) fn consume(
         let client = clients[index % clients.len()].clone();
         read(client, group.to_owned(), lot.clone(), run.clone())
     });
-    let mut all = Consumed { ledger: Ledger::default(), latency: Latency::new(), last_ns: 0, bytes: 0 };
+    let mut all = Consumed::new();
     for part in on_threads(threads, readers.collect())? {
         all.ledger.absorb(part.ledger);
         all.latency.merge(&part.latency);
+        all.stored.merge(&part.stored);
+        all.early += part.early;
         all.last_ns = all.last_ns.max(part.last_ns);
         all.bytes += part.bytes;
     }
@@ -108,6 +114,11 @@ pub(crate) fn consume(
 }
 
 impl Consumed {
+    fn new() -> Consumed {
+        let (latency, stored) = (Latency::new(), Latency::new());
+        Consumed { ledger: Ledger::default(), latency, stored, early: 0, last_ns: 0, bytes: 0 }
+    }
+
     pub(crate) fn report(&self, audit: Audit) -> ConsumeReport {
         let seconds = Duration::from_nanos(self.last_ns).as_secs_f64();
         let per_s = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
@@ -123,7 +134,7 @@ impl Consumed {
 
 async fn read(client: Client, group: String, lot: Lot, run: Arc<Run>) -> Result<Consumed> {
     let subscription = Subscription::from_tags(&lot.queue.topic, "*");
-    let mut consumed = Consumed { ledger: Ledger::default(), latency: Latency::new(), last_ns: 0, bytes: 0 };
+    let mut consumed = Consumed::new();
     let mut offset = QueueOffset(lot.from);
     while offset.0 < lot.until.load(Ordering::Acquire) && !run.ended(run.now_ns()) {
         let pull = Pull {
@@ -146,7 +157,10 @@ async fn read(client: Client, group: String, lot: Lot, run: Arc<Run>) -> Result<
             let record = record.with_context(|| format!("a record of {}", lot.queue))?;
             let stamp = stamp::read(record.body());
             if let Some(stamp) = stamp {
+                let stored_ms = record.store_ms().max(0) as u64;
                 consumed.latency.record(now_unix_ns.saturating_sub(stamp.sent_ns));
+                consumed.stored.record((stored_ms * 1_000_000).saturating_sub(stamp.sent_ns));
+                consumed.early += u64::from(now_unix_ns < stamp.sent_ns || stored_ms < stamp.sent_ns / 1_000_000);
             }
             consumed.ledger.received(lot.queue.id, stamp);
             consumed.bytes += record.body().len() as u64;

@@ -215,7 +215,8 @@ impl Active {
             }
             let queue = (number + u64::from(*id)) % self.templates.len() as u64;
             let sequence = &mut self.done.next_sequence[queue as usize];
-            let stamp = Stamp { producer: *id, sequence: *sequence, sent_ns: run.unix_ns(since_ns) };
+            let sent_ns = self.producer.shape.due.map_or_else(|| run.unix_ns(since_ns), |due| due.due_ns(number));
+            let stamp = Stamp { producer: *id, sequence: *sequence, sent_ns };
             let key = u64::from(*id) << 40 | (number * batch);
             self.templates[queue as usize].append(&mut self.link.out, template::opaque(number), &born, key, stamp);
             *sequence += batch;

@@ -9,13 +9,17 @@ use gantry_protocol::{
     header::Head,
 };
 
-use super::stamp::{STAMP_LEN, Stamp, Stamper};
+use super::{
+    stamp::{STAMP_LEN, Stamp, Stamper},
+    timers::DueWindow,
+};
 
 /// Opaques have ten digits, so that a JSON header keeps its length.
 const OPAQUE_BASE: i32 = 1_000_000_000;
 /// Opaques count up to this and begin again; a power of two far beyond any window.
 const OPAQUE_SPAN: u64 = 1 << 29;
 const BORN_PLACEHOLDER: &str = "1700000000000";
+const DUE_PLACEHOLDER: &str = "1700000000001";
 const KEY_PLACEHOLDER: &str = "GANTRYBENCHUNIQUE000000000000000";
 const KEY_PATCHED: usize = 16;
 
@@ -30,6 +34,8 @@ pub(crate) struct Shape {
     pub(crate) size: usize,
     /// Messages in a frame; above 1 the frame is a SEND_BATCH_MESSAGE.
     pub(crate) batch: usize,
+    /// When messages fall due, if they are timed. Their stamps carry the due time as the time of sending.
+    pub(crate) due: Option<DueWindow>,
 }
 
 /// One ready frame for one queue.
@@ -40,6 +46,7 @@ pub(crate) struct Template {
     codec: Codec,
     opaque_at: usize,
     born_at: usize,
+    due_at: Option<usize>,
     /// Per message of the frame: its stamp, and the part of its UNIQ_KEY that differs.
     messages: Vec<Spots>,
 }
@@ -73,6 +80,9 @@ impl Template {
         let mut unique = Vec::new();
         properties::push(&mut unique, properties::UNIQ_KEY, KEY_PLACEHOLDER);
         properties::push(&mut unique, properties::WAIT, "true");
+        if shape.due.is_some() {
+            properties::push(&mut unique, properties::TIMER_DELIVER_MS, DUE_PLACEHOLDER);
+        }
         let batched = shape.batch > 1;
         let body = if batched { batch_body(&payload, &unique, shape.batch) } else { payload };
 
@@ -94,6 +104,7 @@ impl Template {
             Codec::Json => find("\"opaque\":")? + "\"opaque\":".len(),
         };
         let born_at = find(BORN_PLACEHOLDER)?;
+        let due_at = shape.due.map(|_| find(DUE_PLACEHOLDER)).transpose()?;
         let key_tail = KEY_PLACEHOLDER.len() - KEY_PATCHED;
         let messages = if batched {
             let one = body.len() / shape.batch;
@@ -104,7 +115,7 @@ impl Template {
         } else {
             vec![Spots { stamp_at: frame.len() - STAMP_LEN, key_at: find(KEY_PLACEHOLDER)? + key_tail }]
         };
-        Ok(Template { frame: frame.to_vec(), stamper, codec: shape.codec, opaque_at, born_at, messages })
+        Ok(Template { frame: frame.to_vec(), stamper, codec: shape.codec, opaque_at, born_at, due_at, messages })
     }
 
     /// Appends a frame. `first` is the stamp of its first message, the others follow in sequence; `key` is unique for the
@@ -118,6 +129,9 @@ impl Template {
             Codec::Json => decimal(&mut frame[self.opaque_at..self.opaque_at + 10], opaque as u64),
         }
         frame[self.born_at..self.born_at + 13].copy_from_slice(born);
+        if let Some(at) = self.due_at {
+            decimal(&mut frame[at..at + 13], first.sent_ns / 1_000_000);
+        }
         for (index, spots) in self.messages.iter().enumerate() {
             hexadecimal(&mut frame[spots.key_at..spots.key_at + KEY_PATCHED], key + index as u64);
             if let Some(tail) = frame[spots.stamp_at..].first_chunk_mut() {
@@ -175,9 +189,10 @@ mod tests {
     #[test]
     fn a_patched_frame_is_what_the_codec_would_write() {
         for (codec, batch) in [(Codec::Binary, 1), (Codec::Json, 1), (Codec::Binary, 3), (Codec::Json, 3)] {
-            let shape = Shape { codec, topic: "bench".into(), size: 100, batch };
+            let due = (batch == 1).then_some(DueWindow { from_ms: 0, len_ms: 1, messages: 1 });
+            let shape = Shape { codec, topic: "bench".into(), size: 100, batch, due };
             let template = Template::new(&shape, 2).unwrap();
-            let stamp = Stamp { producer: 9, sequence: 41, sent_ns: 5 };
+            let stamp = Stamp { producer: 9, sequence: 41, sent_ns: 1_900_000_000_777_000_000 };
             let mut out = vec![0xEE];
             template.append(&mut out, opaque(77), &born_digits(1_800_000_000_123), 0xABC, stamp);
             assert_eq!(out.len(), 1 + template.frame.len());
@@ -196,6 +211,7 @@ mod tests {
                 let expected = Stamp { sequence: 41 + index as u64, ..stamp };
                 assert_eq!(stamp::read(payload), Some(expected), "{codec:?} {index} of {batch}");
                 assert!(keys.contains(&format!("GANTRYBENCHUNIQU{:016X}", 0xABC + index)), "{keys}");
+                assert_eq!(keys.contains("TIMER_DELIVER_MS\u{1}1900000000777\u{2}"), due.is_some(), "{keys}");
             }
         }
     }

@@ -5,6 +5,7 @@ mod e2e;
 mod load;
 mod produce;
 mod reference;
+mod timers;
 mod versus;
 
 use crate::exit::{Exit, Failure, Outcome};
@@ -14,6 +15,7 @@ pub(crate) enum Command {
     Produce(produce::Args),
     Consume(consume::Args),
     E2e(e2e::Args),
+    Timers(timers::Args),
     Reference(reference::Args),
     VersusReference(versus::Args),
 }
@@ -23,6 +25,7 @@ pub(crate) fn run(command: Command) -> Outcome {
         Command::Produce(args) => produce::run(&args),
         Command::Consume(args) => consume::run(&args),
         Command::E2e(args) => e2e::run(&args),
+        Command::Timers(args) => timers::run(&args),
         Command::Reference(args) => reference::run(&args),
         Command::VersusReference(args) => versus::run(&args),
     }

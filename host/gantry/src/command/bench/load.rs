@@ -60,7 +60,7 @@ impl LoadArgs {
             Header::Json => Codec::Json,
             Header::Binary => Codec::Binary,
         };
-        let shape = Shape { codec, topic: topic.to_owned(), size: self.size, batch: self.batch };
+        let shape = Shape { codec, topic: topic.to_owned(), size: self.size, batch: self.batch, due: None };
         let topics = Vec::new();
         Load {
             targets,
