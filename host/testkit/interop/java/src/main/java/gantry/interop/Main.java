@@ -13,6 +13,7 @@ import gantry.interop.cases.RetryCases;
 import gantry.interop.cases.SendCases;
 import gantry.interop.cases.SizeCases;
 import gantry.interop.cases.SubscriptionCases;
+import gantry.interop.cases.TimerCases;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
@@ -27,7 +28,7 @@ public final class Main {
 
     private static final List<Case> CASES = Stream.of(
             SendCases.ALL, RefusalCases.ALL, SizeCases.ALL, AdminCases.ALL, PullCases.ALL, LitePullCases.ALL,
-            SubscriptionCases.ALL, ClusteringCases.ALL, OrderlyCases.ALL, RetryCases.ALL, OffsetCases.ALL,
+            SubscriptionCases.ALL, ClusteringCases.ALL, OrderlyCases.ALL, RetryCases.ALL, TimerCases.ALL, OffsetCases.ALL,
             BinaryHeaderCases.ALL, BulkCases.ALL)
         .flatMap(List::stream)
         .toList();
