@@ -16,6 +16,10 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long a start may take before it counts as failed; recovery of a test's log takes far less.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
+/// A part of a cluster file: neither delete nor refuse because others fill the disk.
+pub const ANY_DISK_WILL_DO: &str =
+    "[retention]\ndisk_clean_percent = 100\ndisk_force_percent = 100\ndisk_refuse_percent = 101\n";
+
 /// How to start a node.
 #[derive(Debug, Clone, Default)]
 pub struct NodeOptions {

@@ -233,7 +233,8 @@ fn start_up(table: &mut Table, scale: &Scale) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut settings = BrokerSettings::new(folder.path().join("store"));
     settings.heap = HEAP.into();
-    let options = NodeOptions { data: folder.path().join("data"), ..NodeOptions::default() };
+    let config = Some(bench::config(folder.path(), "")?);
+    let options = NodeOptions { data: folder.path().join("data"), config, ..NodeOptions::default() };
     let (mut theirs, mut ours) = (Vec::new(), Vec::new());
     // The first start of each makes its files and is not counted.
     for round in 0..=scale.starts {

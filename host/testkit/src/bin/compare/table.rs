@@ -28,8 +28,6 @@ pub(crate) struct Row {
 pub(crate) enum Wanted {
     AtLeast(f64),
     AtMost(f64),
-    /// Within this part of 1, above or below.
-    Within(f64),
 }
 
 impl Wanted {
@@ -37,7 +35,6 @@ impl Wanted {
         match self {
             Wanted::AtLeast(bound) => ratio >= bound,
             Wanted::AtMost(bound) => ratio <= bound,
-            Wanted::Within(part) => (ratio - 1.0).abs() <= part,
         }
     }
 
@@ -46,7 +43,6 @@ impl Wanted {
         match self {
             Wanted::AtLeast(_) => ratio < 1.0,
             Wanted::AtMost(_) => ratio > 1.0,
-            Wanted::Within(part) => ratio < 1.0 - part,
         }
     }
 
@@ -54,7 +50,6 @@ impl Wanted {
         match self {
             Wanted::AtLeast(bound) => format!(">= {bound:.2}"),
             Wanted::AtMost(bound) => format!("<= {bound:.2}"),
-            Wanted::Within(part) => format!("1 +- {part:.2}"),
         }
     }
 }

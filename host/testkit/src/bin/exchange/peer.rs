@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 use gantry_testkit::{
-    node::{Node, NodeOptions},
+    node::{ANY_DISK_WILL_DO, Node, NodeOptions},
     rocketmq::{BrokerSettings, RocketMq},
 };
 
@@ -73,7 +73,10 @@ impl Peer {
         let settings = BrokerSettings::new(&store);
         let process = match kind {
             Kind::Gantry => {
-                let node = Node::start(&NodeOptions { data: data.into(), ..NodeOptions::default() })?;
+                let config = data.with_extension("toml");
+                std::fs::write(&config, ANY_DISK_WILL_DO)?;
+                let node =
+                    Node::start(&NodeOptions { data: data.into(), config: Some(config), ..NodeOptions::default() })?;
                 return Ok(Peer { address: node.broker, start_time: node.start_time, process: Process::Gantry(node) });
             }
             Kind::RocketMq => RocketMq::broker(&settings)?,
