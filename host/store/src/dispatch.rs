@@ -274,6 +274,10 @@ impl Known {
             return Ok(());
         }
         let found = record.queue_offset().0;
+        if self.pass_over_indexed && place.first + place.count == 0 && found > 0 {
+            // Its topic was deleted by the other program; what it is made anew with begins at 0.
+            return Ok(());
+        }
         if may_begin_late && place.first + place.count == 0 && found > 0 {
             place.queue.begin_at(found)?;
             place.first = found;

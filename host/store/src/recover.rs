@@ -161,6 +161,9 @@ pub(crate) fn open(
     }
 
     let mut sidecar = Sidecar::open(&*disk, dir)?;
+    if taken_over {
+        sidecar.retain(|_| false);
+    }
     // When both slots of the checkpoint are lost, the sidecar still knows.
     let noted = mark.map(|mark| mark.checked_from).or(sidecar.checked_from);
     let checked_from = noted.filter(|_| !taken_over).unwrap_or(u64::MAX);
@@ -179,6 +182,15 @@ pub(crate) fn open(
 
     let settled_ms = checkpoints.rocketmq_index_ms()?;
     let (min, end) = (log.min(), scanned.end);
+    let mut dispatch_from = floor;
+    if taken_over {
+        report.queues = load_queues(&log, &queues, &tombstones, end, progress)?;
+        if !dirty && !from_start {
+            // RocketMQ ends with everything dispatched: what no queue has, up to there, belongs to deleted topics.
+            let indexed = queues.all().iter().map(|queue| queue.indexed_below()).max();
+            dispatch_from = dispatch_from.max(indexed.unwrap_or(0).min(end));
+        }
+    }
     let index = Index::open(&Opening {
         disk: disk.clone(),
         dir,
@@ -188,11 +200,10 @@ pub(crate) fn open(
         settled_ms,
         min,
         end,
-        floor,
+        floor: dispatch_from,
     });
-    let mut dispatcher = Dispatcher::new(floor);
-    if taken_over {
-        report.queues = load_queues(&log, &queues, &tombstones, end, progress)?;
+    let mut dispatcher = Dispatcher::new(dispatch_from);
+    if taken_over && !from_start {
         dispatcher.pass_over_indexed();
     }
     let targets = Targets { queues: &queues, tombstones: &tombstones, index: &index };

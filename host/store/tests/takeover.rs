@@ -248,6 +248,33 @@ fn a_topic_that_rocketmq_deleted_and_made_anew_begins_anew() {
 }
 
 #[test]
+fn records_of_a_topic_that_rocketmq_deleted_stay_out() {
+    for orderly in [true, false] {
+        let disk = SimDisk::new(1);
+        let (store, _) = open(&disk).unwrap();
+        append(&store, "t", 0..3);
+        append(&store, "u", 0..3);
+        let end = store.appended().get();
+        store.shutdown().unwrap();
+        drop(store);
+        let mut rocketmq = RocketMq::start(&disk, end);
+        // Records that no queue has, whose offsets go on where a queue that is gone ended.
+        rocketmq.append("t", 3..6, 3);
+        rocketmq.delete_topic("t");
+        rocketmq.append("u", 3..4, 3);
+        rocketmq.end(orderly);
+        let (store, report) = open(&disk).unwrap();
+        assert!(!report.queues_rebuilt, "{report:?}");
+        assert_eq!((bodies(&store, "t"), bodies(&store, "u")), (vec![], vec![0, 1, 2, 3]));
+        append(&store, "t", 90..92);
+        store.shutdown().unwrap();
+        drop(store);
+        let (store, _) = open(&disk).unwrap();
+        assert_eq!(bodies(&store, "t"), [90, 91]);
+    }
+}
+
+#[test]
 fn a_crash_at_any_point_of_the_takeover_loses_nothing() {
     for (orderly, reboot) in
         [(true, Reboot::Kill), (true, Reboot::PowerLoss), (false, Reboot::Kill), (false, Reboot::PowerLoss)]
