@@ -341,5 +341,5 @@ pub(crate) fn tag_code(record: &RecordView<'_>) -> i64 {
             return record.store_ms().saturating_add(level.delay_ms() as i64);
         }
     }
-    tag::tag_code(properties::find_str(record.properties(), properties::TAGS))
+    tag::tag_code(properties::tags(record.properties()))
 }

@@ -39,11 +39,17 @@ impl DiskError {
 /// Adds what was done and where to an I/O error.
 pub(crate) trait While<T> {
     fn doing(self, doing: &'static str, path: &Path) -> Result<T, DiskError>;
+    /// The same where the path is put together only for an error: on the way of every message.
+    fn doing_at(self, doing: &'static str, path: impl FnOnce() -> PathBuf) -> Result<T, DiskError>;
 }
 
 impl<T> While<T> for io::Result<T> {
     fn doing(self, doing: &'static str, path: &Path) -> Result<T, DiskError> {
         self.map_err(|source| DiskError { doing, path: path.into(), source })
+    }
+
+    fn doing_at(self, doing: &'static str, path: impl FnOnce() -> PathBuf) -> Result<T, DiskError> {
+        self.map_err(|source| DiskError { doing, path: path(), source })
     }
 }
 

@@ -99,7 +99,7 @@ impl QueueFiles {
                 None => self.create(index)?,
             };
             self.unsynced.lock().add(index);
-            file.write_at(now, within * ENTRY_LEN as u64).doing("write", &self.path(index))?;
+            file.write_at(now, within * ENTRY_LEN as u64).doing_at("write", || self.path(index))?;
             slot += fits as u64;
             bytes = rest;
         }
@@ -121,8 +121,8 @@ impl QueueFiles {
         };
         let (buf, at) = (&mut buf[..len], within * ENTRY_LEN as u64);
         match wait {
-            Wait::Allowed => Ok(Found::Bytes(file.read_at(buf, at).doing("read", &self.path(index))?)),
-            Wait::Never => match file.try_read_at(buf, at).doing("read", &self.path(index))? {
+            Wait::Allowed => Ok(Found::Bytes(file.read_at(buf, at).doing_at("read", || self.path(index))?)),
+            Wait::Never => match file.try_read_at(buf, at).doing_at("read", || self.path(index))? {
                 Some(found) if found == len => Ok(Found::Bytes(found)),
                 _ => Ok(Found::WouldBlock),
             },
