@@ -24,7 +24,10 @@ use std::{path::Path, sync::Arc};
 
 use gantry_base::{
     clock::Clock,
-    disk::sim::{Fault, Operation, Reboot, SimDisk, SplitMix64},
+    disk::{
+        Disk,
+        sim::{Fault, Operation, Reboot, SimDisk, SplitMix64},
+    },
 };
 use gantry_model::offset::QueueOffset;
 use gantry_store::*;
@@ -158,6 +161,9 @@ impl World<'_> {
             self.oracle.life_ended(&store, reboot);
             drop(store);
             self.disk.reboot(reboot.unwrap_or(Reboot::Kill));
+            if self.plan.end == End::Random && self.rng.below(4) == 0 {
+                self.mislay_heads();
+            }
         }
         // The last judgement: with power, without faults.
         self.disk.set_capacity(None);
@@ -179,6 +185,14 @@ impl World<'_> {
             return Err(format!("the index after a clean shutdown: {:?}", store.index_state()));
         }
         keys::judge(&store)
+    }
+
+    /// Takes the file away that says where queues end: the store must find that by itself.
+    fn mislay_heads(&self) {
+        let dir = Path::new("/data/store");
+        if self.disk.remove_file(&dir.join("queueHeads.gantry")).is_ok() {
+            self.disk.sync_dir(dir).ok();
+        }
     }
 
     fn try_open(&self) -> Result<(Store, RecoveryReport), OpenError> {

@@ -141,7 +141,12 @@ impl Dispatcher {
         self.known.pass_over_indexed = true;
     }
 
-    /// Queues with entries that are not synced; from now on they count as synced.
+    /// Queues with entries that are not synced.
+    pub(crate) fn unsynced(&self) -> Vec<Arc<Queue>> {
+        self.unsynced.iter().map(|place| self.known.places[*place].queue.clone()).collect()
+    }
+
+    /// Queues with entries that are not synced, in any order; from now on they count as synced.
     pub(crate) fn take_unsynced(&mut self) -> Vec<Arc<Queue>> {
         let places = &mut self.known.places;
         let take = |place: usize| {
@@ -155,7 +160,6 @@ impl Dispatcher {
         if self.known.places.len() > KNOWN_QUEUES_MAX {
             self.known = Known::default();
         }
-        queues.sort_by(|a, b| (a.topic(), a.id()).cmp(&(b.topic(), b.id())));
         queues
     }
 

@@ -16,12 +16,14 @@ use crate::{
     damage::DamageList,
     dispatch::{DispatchError, Dispatcher, Targets},
     error::{DiskError, While},
+    heads::HeadsWriter,
     health::Pulse,
     index::{Index, Progress},
     log::{Log, tail::Appender},
     metrics::StoreMetrics,
     options::Options,
     planted::{self, PlantedBug},
+    queue::Queue,
     queues::Queues,
     retention::{Keeping, Pressure},
     scrub::{Scrub, ScrubStatus},
@@ -71,6 +73,7 @@ pub(crate) struct Marks {
 
 pub(crate) struct CheckpointState {
     pub(crate) files: Checkpoints,
+    pub(crate) heads: HeadsWriter,
     pub(crate) mark: Mark,
 }
 
@@ -162,20 +165,54 @@ impl Inner {
 
     fn try_checkpoint(&self, first: bool) -> Result<(), DiskError> {
         let mut state = self.checkpoints.lock();
-        let (dispatched, unsynced, last_store_ms) = {
+        let (position, mut unsynced, last_store_ms, heads) = {
             let mut dispatcher = self.dispatcher.lock();
-            (dispatcher.position, dispatcher.take_unsynced(), dispatcher.last_store_ms)
+            let unsynced = dispatcher.take_unsynced();
+            state.heads.note(unsynced.iter().cloned());
+            let heads = state.heads.take(dispatcher.position, self.log.min(), &self.queues);
+            (dispatcher.position, unsynced, dispatcher.last_store_ms, heads)
         };
-        // With asynchronous flush dispatch may be ahead; the log must be there up to where recovery begins.
-        let flushed =
-            if planted::is(PlantedBug::CheckpointPastFlushed) { dispatched } else { self.marks.flushed.get() };
-        let position = dispatched.min(flushed).max(state.mark.position);
-        if planted::is(PlantedBug::CheckpointBeforeQueues) {
+        // With asynchronous flush dispatch may be ahead. Heads are as of where dispatch is, so the log must be there too.
+        if self.marks.flushed.get() < position && !planted::is(PlantedBug::CheckpointPastFlushed) {
+            self.flush()?;
+            if self.marks.flushed.get() < position {
+                // The log failed meanwhile.
+                return Ok(());
+            }
+        }
+        unsynced.sort_by(|a, b| (a.topic(), a.id()).cmp(&(b.topic(), b.id())));
+        let sync_first = !planted::is(PlantedBug::CheckpointBeforeQueues);
+        if sync_first {
+            self.sync_queues(&unsynced)?;
+            self.index.checkpoint(false);
+        }
+        let position = match state.heads.write(heads) {
+            Ok(()) => position.max(state.mark.position),
+            // Recovery would go on from the checkpoint before; the next one tries again.
+            Err(error) if error.is_full() => {
+                tracing::warn!(%error, "no space to save where queues end: a restart would read more of the log until there is");
+                state.mark.position
+            }
+            Err(error) => return Err(error),
+        };
+        if first || position > state.mark.position {
             let mark = Mark { position, ..state.mark };
             state.files.write(mark)?;
+            state.mark = mark;
+            self.metrics.checkpoints.add(1);
         }
+        if !sync_first {
+            self.sync_queues(&unsynced)?;
+        }
+        let flushed = self.marks.flushed.get();
+        let (log_ms, queues_ms, index_ms) = (last_store_ms, last_store_ms, self.index.settled_ms());
+        let rocketmq = RocketMark { log_ms, queues_ms, index_ms, flushed, confirmed: position };
+        state.files.write_rocketmq(rocketmq)
+    }
+
+    fn sync_queues(&self, queues: &[Arc<Queue>]) -> Result<(), DiskError> {
         let mut folders = BTreeSet::new();
-        for queue in &unsynced {
+        for queue in queues {
             queue.files.sync(&mut folders)?;
         }
         for folder in folders {
@@ -185,17 +222,13 @@ impl Inner {
                 synced => synced.doing("sync folder", &folder)?,
             }
         }
-        self.index.checkpoint(false);
-        if first || position > state.mark.position {
-            let mark = Mark { position, ..state.mark };
-            state.files.write(mark)?;
-            state.mark = mark;
-            self.metrics.checkpoints.add(1);
-        }
-        let flushed = self.marks.flushed.get();
-        let (log_ms, queues_ms, index_ms) = (last_store_ms, last_store_ms, self.index.settled_ms());
-        let rocketmq = RocketMark { log_ms, queues_ms, index_ms, flushed, confirmed: position };
-        state.files.write_rocketmq(rocketmq)
+        Ok(())
+    }
+
+    /// Saves where these queues begin now, with a checkpoint.
+    pub(crate) fn save_minimums(&self, queues: impl IntoIterator<Item = Arc<Queue>>) -> Result<(), DiskError> {
+        self.checkpoints.lock().heads.note(queues);
+        self.checkpoint()
     }
 
     /// Reserves space ahead of the tail and makes the next segment before the current one is full.

@@ -26,6 +26,7 @@ mod damage;
 mod dispatch;
 pub mod due;
 mod error;
+mod heads;
 mod health;
 mod index;
 mod inner;

@@ -24,7 +24,7 @@ pub(crate) use self::{
     files::{Found, QueueFiles},
     load::{Below, Extent},
 };
-use crate::{Read, Wait, error::ReadError};
+use crate::{Read, Wait, error::ReadError, heads::Head};
 
 /// Entries that one read of the file takes at most; a call for more reads again.
 const ENTRIES_PER_READ: usize = 128;
@@ -158,6 +158,17 @@ impl Queue {
         }
         self.files.resolve_ext(&mut out[before..], wait);
         Ok(Read::Done)
+    }
+
+    /// Where it begins and ends now. Right only while nothing is dispatched.
+    pub(crate) fn head(&self) -> Head {
+        let (end, min) = (self.end.get(), self.min.load(Ordering::Acquire));
+        Head { id: self.id(), min: min.min(end), end, first_position: self.first_position.load(Ordering::Acquire) }
+    }
+
+    /// Takes the place of its first record from its head.
+    pub(crate) fn note_first_position(&self, position: u64) {
+        self.first_position.store(position, Ordering::Release);
     }
 
     pub(crate) fn set_next_offset(&self, next: u64) {

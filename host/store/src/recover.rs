@@ -1,13 +1,14 @@
 //! Opening a store: from whatever a crash left to a log that ends at a whole record and queues that match it.
 //!
 //! 1. Take the lock; see whether the last process left in order (`abort`).
-//! 2. Load each queue up to the checkpoint's position in the log, the *floor*: below it everything is on disk.
+//! 2. Take each queue's begin and end as of the checkpoint's position in the log, the *floor*, from the saved
+//!    [heads](crate::heads); without usable ones, find them in the queue's files. Below the floor everything is on disk.
 //! 3. Scan the log from the floor to the last whole record. After a crash, cut it there and zero what follows, so that
 //!    no stale record can rise again when later ones end where it begins.
 //! 4. Dispatch what was scanned. If a queue's files turn out to miss entries, rebuild all queues from the log.
 //! 5. Checkpoint.
 //!
-//! So the work depends on what was not checkpointed, not on the size of the log.
+//! So the work depends on what was not checkpointed: not on the size of the log, and with heads hardly on the number of queues.
 
 pub(crate) mod scan;
 
@@ -28,6 +29,7 @@ use crate::{
     damage::DamageList,
     dispatch::{DispatchError, Dispatcher, Targets},
     error::{DiskError, OpenError, While},
+    heads::{Heads, HeadsWriter},
     health::Pulse,
     index::{Index, Opening},
     inner::{CheckpointState, Inner, Marks},
@@ -97,6 +99,8 @@ pub struct RecoveryReport {
     pub queues_rebuilt: bool,
     /// Queues found.
     pub queues: usize,
+    /// Why queues were looked for in their folders, which takes time for many of them; `None` when saved heads were used.
+    pub heads_unused: Option<String>,
     /// Time it took, in milliseconds.
     pub elapsed_ms: u64,
 }
@@ -138,6 +142,7 @@ pub(crate) fn open(
     let rebuild = something && is_absent(&*disk, &queue_folder)?;
     if rebuild {
         // An operator's way to have the queues rebuilt. Noted before the folder is made, lest a crash forgets it.
+        HeadsWriter::discard(&*disk, dir)?;
         let from_start = Mark { position: 0, checked_from: mark.map_or(u64::MAX, |mark| mark.checked_from) };
         checkpoints.write(from_start)?;
         mark = Some(from_start);
@@ -152,12 +157,24 @@ pub(crate) fn open(
 
     let mut report = RecoveryReport { clean: !dirty, queues_rebuilt: rebuild, ..RecoveryReport::default() };
     report.taken_over = taken_over;
-    let known = mark.map_or(0, |mark| mark.position).max(log.min());
+    let mut heads = match mark {
+        Some(_) if rebuild => Err("the folder consumequeue was missing, all queues are rebuilt".to_owned()),
+        Some(mark) if !taken_over => Heads::usable(&*disk, dir, mark.position, &log, &queues, &tombstones)?,
+        Some(_) => Err("another program had the store".to_owned()),
+        None => Err("there is no checkpoint.gantry".to_owned()),
+    };
+    let checkpoint = heads.as_ref().map_or(mark.map_or(0, |mark| mark.position), |heads| heads.position);
+    let known = checkpoint.max(log.min());
     let from_start = mark.is_some_and(|mark| mark.position == 0);
     let floor = if taken_over && !from_start { takeover::scan_from(&*disk, dir, &log, known)? } else { known };
     report.from = floor;
-    if !taken_over {
-        report.queues = load_queues(&log, &queues, &tombstones, floor, progress)?;
+    match &heads {
+        Ok(heads) => report.queues = queues_of(heads, &log, &queues, &tombstones, progress)?,
+        Err(_) if taken_over => HeadsWriter::discard(&*disk, dir)?,
+        Err(reason) => {
+            tracing::info!(reason, "queues are looked for in their folders");
+            report.queues = load_queues(&log, &queues, &tombstones, floor, progress)?;
+        }
     }
 
     let mut sidecar = Sidecar::open(&*disk, dir)?;
@@ -207,16 +224,26 @@ pub(crate) fn open(
         dispatcher.pass_over_indexed();
     }
     let targets = Targets { queues: &queues, tombstones: &tombstones, index: &index };
-    report.queues_rebuilt |= dispatch(&log, targets, &mut dispatcher, end, &metrics, progress)?;
+    let forget = &mut || {
+        // Noted before a folder goes: half of a rebuilt set of queues must not be believed after a crash.
+        heads = Err("entries were missing, all queues are rebuilt".to_owned());
+        HeadsWriter::discard(&*disk, dir)?;
+        mark.as_mut().map_or(Ok(()), |mark| {
+            mark.position = 0;
+            checkpoints.write(*mark)
+        })
+    };
+    report.queues_rebuilt |= dispatch(&log, targets, &mut dispatcher, end, &metrics, forget, progress)?;
     if untidy {
-        for queue in queues.all() {
+        // With heads, what is not dispatched anew was not written since the checkpoint.
+        for queue in if heads.is_ok() { dispatcher.unsynced() } else { queues.all() } {
             let early = u64::from(planted::is(PlantedBug::TruncateOffByOne));
             queue.files.truncate(queue.end().get().saturating_sub(early))?;
         }
     }
-    for queue in queues.all() {
-        queue.set_next_offset(queue.end().get());
-    }
+    queues.for_each(|queue| queue.set_next_offset(queue.end().get()));
+    let heads_writer = HeadsWriter::new(disk.clone(), dir, heads.as_ref().ok())?;
+    report.heads_unused = heads.err();
 
     let appended = Watermark::new(scanned.end);
     let flushed = Watermark::new(scanned.end);
@@ -254,7 +281,7 @@ pub(crate) fn open(
         scrub_status: Mutex::default(),
         checked_from,
         dispatcher: Mutex::new(dispatcher),
-        checkpoints: Mutex::new(CheckpointState { files: checkpoints, mark }),
+        checkpoints: Mutex::new(CheckpointState { files: checkpoints, heads: heads_writer, mark }),
         flushing: Mutex::new(()),
         pulse,
         marks,
@@ -354,6 +381,25 @@ fn finish_deletions(disk: &dyn Disk, queues: &Queues, tombstones: &Tombstones) -
     Ok(())
 }
 
+/// Makes the queues that `heads` say.
+fn queues_of(
+    heads: &Heads,
+    log: &Log,
+    queues: &Queues,
+    tombstones: &Tombstones,
+    progress: &mut dyn FnMut(RecoveryProgress),
+) -> Result<usize, DiskError> {
+    let made: usize = heads.topics().map(|topic| queues.insert_heads(topic, heads.live(topic, tombstones))).sum();
+    if heads.log_min < log.min() {
+        // Segments went after these heads were saved.
+        for queue in queues.all() {
+            queue.trim(log.min())?;
+        }
+    }
+    progress(RecoveryProgress::Queues { done: made as u64, total: made as u64 });
+    Ok(made)
+}
+
 fn load_queues(
     log: &Log,
     queues: &Queues,
@@ -427,6 +473,7 @@ fn dispatch(
     dispatcher: &mut Dispatcher,
     end: u64,
     metrics: &StoreMetrics,
+    forget: &mut dyn FnMut() -> Result<(), DiskError>,
     progress: &mut dyn FnMut(RecoveryProgress),
 ) -> Result<bool, OpenError> {
     let (mut rebuilt, queues) = (false, to.queues);
@@ -448,6 +495,7 @@ fn dispatch(
             }
             Err(gap @ DispatchError::Gap { .. }) if !rebuilt => {
                 tracing::warn!(%gap, "consume queues are rebuilt from the log");
+                forget()?;
                 let drained = |queue: &Arc<Queue>| queue.min_offset().0 == queue.end().get() && queue.end().get() > 0;
                 let drained = queues.all().into_iter().filter(drained);
                 ends = drained.map(|queue| (queue.topic_arc().clone(), queue.id(), queue.end().get())).collect();

@@ -122,6 +122,8 @@ impl Inner {
                 queue.trim(below)?;
             }
         }
+        // So that the next opening need not look for minimums in the queues' files.
+        self.save_minimums(moved.iter().map(|queue| Arc::clone(queue)))?;
         let last_too = planted::is(PlantedBug::RemoveLastQueueFile);
         for queue in moved.into_iter().filter(|queue| queue.has_stale_files(last_too)) {
             // A topic that is deleted and made anew meanwhile would lose its new files.
