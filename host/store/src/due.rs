@@ -241,21 +241,22 @@ impl DueIndex {
     /// been, and they must be durable in the log. After an error everything is as before.
     pub fn seal(&mut self, to: u64, again: &[DueEntry], done: &Done) -> Result<(), DueError> {
         debug_assert!(to >= self.indexed_to);
+        let number = self.take_number();
+        let sealed = self.try_seal(number, to, again, done);
+        if sealed.is_err() {
+            self.give_up(number);
+        }
+        sealed
+    }
+
+    fn try_seal(&mut self, number: u64, to: u64, again: &[DueEntry], done: &Done) -> Result<(), DueError> {
         let mut entries: BTreeMap<DueKey, DueEntry> = again.iter().map(|entry| (entry.key, *entry)).collect();
         entries.extend(self.memory.iter().map(|(key, entry)| (*key, *entry)));
-        let number = self.take_number();
         let mut writer = Writer::create(&*self.disk, &self.dir, number)?;
         for entry in entries.values().filter(|entry| done.keeps(entry)) {
             writer.push(*entry)?;
         }
-        let run = writer.finish()?;
-        let added = match &run {
-            Some(run) => Some(Cursor::seek(run.clone(), behind(done.to))?),
-            None => None,
-        };
-        if run.is_none() {
-            self.remove(number)?;
-        }
+        let added = self.opened(number, writer.finish()?, done)?;
         self.replace(&[], added, to, done)?;
         self.memory.clear();
         Ok(())
@@ -271,21 +272,44 @@ impl DueIndex {
                 Merge::begin(&*self.disk, &self.dir, number, inputs, *done)?
             }
         };
-        if merge.step(budget)? {
-            self.merge = Some(merge);
-            return Ok(true);
+        let number = merge.number();
+        let merged = match merge.step(budget) {
+            Ok(true) => {
+                self.merge = Some(merge);
+                return Ok(true);
+            }
+            Ok(false) => self.finish_merge(merge, done),
+            Err(error) => Err(error),
+        };
+        if merged.is_err() {
+            self.give_up(number);
         }
-        let inputs = merge.inputs();
-        let (number, run) = merge.finish()?;
-        let added = match run {
-            Some(run) => Some(Cursor::seek(run, behind(done.to))?),
+        merged.map(|()| true)
+    }
+
+    fn finish_merge(&mut self, merge: Merge, done: &Done) -> Result<(), DueError> {
+        let (number, inputs) = (merge.number(), merge.inputs());
+        let added = self.opened(number, merge.finish()?, done)?;
+        self.replace(&inputs, added, self.indexed_to, done)
+    }
+
+    /// A new run, standing where the owner is; nothing for an empty one.
+    fn opened(&self, number: u64, run: Option<Run>, done: &Done) -> Result<Option<Cursor>, DueError> {
+        match run {
+            Some(run) => Cursor::seek(run, behind(done.to)).map(Some),
             None => {
                 self.remove(number)?;
-                None
+                Ok(None)
             }
-        };
-        self.replace(&inputs, added, self.indexed_to, done)?;
-        Ok(true)
+        }
+    }
+
+    /// Removes the file of a run that did not get into the index, so that a full disk is not filled by tries. What cannot
+    /// be removed now is by the next start.
+    fn give_up(&self, number: u64) {
+        if self.runs.iter().all(|cursor| cursor.run.meta.number != number) {
+            let _ = self.remove(number);
+        }
     }
 
     /// Throws all files away; [`indexed_to`](Self::indexed_to) is 0 again.
@@ -329,7 +353,8 @@ impl DueIndex {
         self.runs.extend(added);
         let gone: Vec<Cursor> = gone;
         for cursor in gone {
-            self.remove(cursor.run.meta.number)?;
+            // It is no part of the index any more; what cannot be removed now is by the next start.
+            let _ = self.remove(cursor.run.meta.number);
         }
         Ok(())
     }

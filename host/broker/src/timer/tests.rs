@@ -362,6 +362,42 @@ fn what_rocketmq_left_is_taken_over() {
 }
 
 #[test]
+fn what_waits_longer_than_the_log_is_kept_is_stored_anew() {
+    let world = World::new(1, Flush::Sync);
+    let mut life = world.open().unwrap();
+    for (key, after) in [("far", 3_600_000), ("recalled", 3_600_000), ("recalled later", 3_600_000), ("near", 10)] {
+        life.send(key, BEGIN_MS + after).unwrap();
+    }
+    life.recall("recalled", BEGIN_MS + 3_600_000).unwrap();
+    world.advance(10);
+    life.settle();
+    for round in 1..=3 {
+        let expiring = life.store.appended().get();
+        life.store.expiring().advance(expiring);
+        let step = life.step().unwrap();
+        assert!(step.busy && life.hold.get() < expiring, "the copies are not on disk yet");
+        life.settle();
+        assert_eq!(life.hold.get(), expiring);
+        // The two that wait, both recalls' target too, and the recall.
+        assert_eq!(life.engine.metrics.rolled.get(), 4);
+        let waiting = records(&life.store, &life.engine.queue);
+        let copies = waiting.iter().filter(|(_, entry)| entry.physical_offset.0 >= expiring);
+        for (record, _) in copies {
+            let record = RecordView::parse(record).unwrap();
+            let times = properties::find_str(record.properties(), properties::TIMER_ROLL_TIMES);
+            assert_eq!(times, Some(&*round.to_string()));
+        }
+        drop(life);
+        life = world.open().unwrap();
+        life.settle();
+    }
+    life.recall("recalled later", BEGIN_MS + 3_600_000).unwrap();
+    world.advance(3_600_000);
+    life.settle();
+    assert_eq!(life.keys(), ["near", "far"]);
+}
+
+#[test]
 fn a_damaged_index_is_built_again() {
     let world = World::new(1, Flush::Sync);
     let mut life = world.open().unwrap();

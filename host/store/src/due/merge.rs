@@ -67,7 +67,13 @@ impl Merge {
         Ok(true)
     }
 
-    pub(super) fn finish(self) -> Result<(u64, Option<Run>), DueError> {
-        Ok((self.number, self.writer.finish()?))
+    /// Number of the new run.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// `None`: nothing of it was wanted any more.
+    pub(super) fn finish(self) -> Result<Option<Run>, DueError> {
+        Ok(self.writer.finish()?)
     }
 }
