@@ -2,7 +2,11 @@
 
 use std::{ops::Range, sync::Arc};
 
-use gantry_model::{name::RETRY_PREFIX, offset::QueueOffset, properties};
+use gantry_model::{
+    name::{self, RETRY_PREFIX},
+    offset::QueueOffset,
+    properties,
+};
 use gantry_protocol::record::RecordView;
 use gantry_store::{AppendError, Queue, QueueEntry, Wait, due::DueEntry};
 use rustc_hash::FxHashMap;
@@ -12,7 +16,7 @@ use super::{
     entry::{TimerRecord, queue_entry, target},
     progress::Progress,
 };
-use crate::{message::Outgoing, topics::TopicTable};
+use crate::{message::Outgoing, reply::Refusal, topics::TopicTable};
 
 /// A delivery later than this is counted as late.
 const LATE_MS: u64 = 1_000;
@@ -114,7 +118,11 @@ impl Engine {
                 recalled += 1;
                 continue;
             }
-            if let Some((message, queue)) = self.message(topics, &record, now_ms) {
+            let Ok(message) = self.message(topics, &record, now_ms) else {
+                unreadable.push(*entry);
+                continue;
+            };
+            if let Some((message, queue)) = message {
                 late += u64::from(now_ms.saturating_sub(timer.entry.key.due_ms) > LATE_MS);
                 batch.push(nth);
                 messages.push((message, queue));
@@ -184,24 +192,33 @@ impl Engine {
         self.recalls.contains(timer.slot_ms, &target)
     }
 
-    /// The message of a record and where it goes; `None` if that is nowhere any more.
-    fn message(&self, topics: &TopicTable, record: &RecordView<'_>, now_ms: u64) -> Option<(Outgoing, Arc<Queue>)> {
+    /// The message of a record and where it goes; `None` if that is nowhere any more, an error if it may be later.
+    fn message(
+        &self,
+        topics: &TopicTable,
+        record: &RecordView<'_>,
+        now_ms: u64,
+    ) -> Result<Option<(Outgoing, Arc<Queue>)>, Refusal> {
         let waiting = record.message();
         let (topic, queue_id) = (waiting.property(properties::REAL_TOPIC), waiting.property(properties::REAL_QID));
         let (Some(topic), Some(queue_id)) = (topic, queue_id.and_then(|id| id.parse::<i32>().ok())) else {
             tracing::error!(physical_offset = %waiting.physical_offset, "a timed message names no topic and queue to go to; it is dropped");
             self.metrics.dropped.add(1);
-            return None;
+            return Ok(None);
         };
         let found = match topic.starts_with(RETRY_PREFIX) {
-            true => topics.get_or_create_internal(topic, 1).ok(),
+            true if name::check_topic(topic).is_ok() => {
+                let made = topics.get_or_create_internal(topic, 1);
+                Some(made.inspect_err(|error| tracing::error!(%topic, %error, "a retry topic cannot be made"))?)
+            }
+            true => None,
             false => topics.get(topic),
         };
         let queue = found.as_ref().and_then(|found| found.queue(queue_id).or_else(|| found.queue(0)));
         let Some(queue) = queue.filter(|queue| !queue.is_gone()) else {
             tracing::warn!(%topic, physical_offset = %waiting.physical_offset, "a timed message fell due for a topic that is gone; it is dropped");
             self.metrics.dropped.add(1);
-            return None;
+            return Ok(None);
         };
         let mut message = Outgoing::again(&waiting, self.options.advertised, |name| {
             matches!(name, "REAL_TOPIC" | "REAL_QID" | "GANTRY_DUE_MS" | "GANTRY_TIMER_ORIGIN")
@@ -209,6 +226,6 @@ impl Engine {
         message.set_property(properties::TIMER_ENQUEUE_MS, &waiting.store_ms.to_string());
         message.set_property(properties::TIMER_DEQUEUE_MS, &now_ms.to_string());
         message.set_property(properties::TIMER_ORIGIN, &waiting.queue_offset.to_string());
-        Some((message, queue.clone()))
+        Ok(Some((message, queue.clone())))
     }
 }

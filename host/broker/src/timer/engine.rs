@@ -158,7 +158,8 @@ impl Engine {
             busy: busy && !crowded,
             dispatched: self.in_flight.front().copied().filter(|_| crowded),
             next_due_ms: self.index.peek()?.map(|entry| entry.key.due_ms).into_iter().chain(self.next_held_ms()).min(),
-            next_offset: self.ingested + 1,
+            // At a bound nothing is looked at, and news would not help.
+            next_offset: if self.is_full() { u64::MAX } else { self.ingested + 1 },
         })
     }
 
@@ -175,10 +176,13 @@ impl Engine {
         self.progress.fired.due_ms.min(held).min(behind).saturating_sub(SLOT_MS)
     }
 
+    fn is_full(&self) -> bool {
+        self.index.unsealed() >= UNSEALED_MAX || self.held.len() >= HELD_MAX
+    }
+
     /// Looks at a piece of the timer queue; `false` when there is none.
     fn ingest(&mut self, topics: &TopicTable, now_ms: u64) -> Result<bool, TimerError> {
-        let full = self.index.unsealed() >= UNSEALED_MAX || self.held.len() >= HELD_MAX;
-        if self.ingested >= self.queue.end().get() || full || !self.taken.is_empty() {
+        if self.ingested >= self.queue.end().get() || self.is_full() || !self.taken.is_empty() {
             return Ok(false);
         }
         let mut found: Vec<QueueEntry> = Vec::with_capacity(BATCH_MAX);
@@ -278,7 +282,7 @@ impl Engine {
     pub(super) fn hold_unreadable(&mut self, entry: DueEntry, now_ms: u64) {
         tracing::error!(
             physical_offset = %entry.physical_offset, queue_offset = entry.key.queue_offset,
-            "a timed message cannot be read; it waits and is tried again every minute, others go on"
+            "a timed message cannot be delivered now; it waits and is tried again every minute, others go on"
         );
         self.held.insert(entry.key, entry);
         self.unreadable.insert(entry.key.queue_offset, now_ms + UNREADABLE_RETRY_MS);
