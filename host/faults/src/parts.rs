@@ -45,10 +45,10 @@ fn power_loss(scale: Scale) -> Part {
 fn stale(scale: Scale) -> Part {
     Part {
         name: "stale",
-        about: "the same on a file system that shows what reused blocks held before",
+        about: "much written and lost at the same places, on a file system that shows what blocks held before",
         first: scale.seed,
         trials: scale.rounds / 4,
-        run: Box::new(|seed| run(&Plan { stale: true, ..Plan::random(seed) }).map(tally)),
+        run: Box::new(|seed| run(&Plan::reusing(seed)).map(tally)),
     }
 }
 

@@ -69,9 +69,21 @@ pub struct Plan {
     pub capacity: Option<u64>,
     /// Whether a power loss shows stale blocks.
     pub stale: bool,
+    /// Whether flushes are rare, so that much is lost and much of an earlier life lies behind the end.
+    pub lazy: bool,
 }
 
 impl Plan {
+    /// Much is written and lost again at the same places, on a file system that shows stale blocks: records of earlier lives and
+    /// of other files lie where new ones go, all of the same length.
+    pub fn reusing(seed: u64) -> Self {
+        let mut plan = Plan::random(seed);
+        plan.options.segment_size_bytes = [8192, 16_384][(seed % 2) as usize];
+        plan.options.flush = Flush::Async { interval_ms: 500 };
+        (plan.uniform, plan.stale, plan.lazy, plan.lives) = (true, true, true, 6);
+        plan
+    }
+
     /// All choices by seed; no stale blocks.
     pub fn random(seed: u64) -> Self {
         let mut rng = SplitMix64::new(seed ^ 0xA5A5);
@@ -100,6 +112,7 @@ impl Plan {
             fault: None,
             capacity: None,
             stale: false,
+            lazy: false,
         }
     }
 }
@@ -252,6 +265,13 @@ impl World<'_> {
         }
     }
 
+    /// The step between calls that a flusher takes, when it takes it.
+    fn flush(&mut self, store: &Store) {
+        if !self.plan.lazy || self.rng.below(6) == 0 {
+            store.step(Step::Flush);
+        }
+    }
+
     fn live(&mut self, store: &Store, life: usize) -> Result<(), String> {
         let steps = if self.plan.end == End::Random { self.rng.below(self.plan.steps) } else { self.plan.steps };
         let mut stopped_at = None;
@@ -264,7 +284,7 @@ impl World<'_> {
             }
             match self.rng.below(100) {
                 0..45 => self.append(store)?,
-                45..60 => drop(store.step(Step::Flush)),
+                45..60 => self.flush(store),
                 60..78 => {
                     store.step(Step::Dispatch);
                     if self.rng.coin() {

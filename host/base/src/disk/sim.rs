@@ -361,7 +361,7 @@ impl State {
     /// any other.
     fn blocks_for(&mut self, path: &Path) -> Blocks {
         let Some(stale) = &self.stale else { return Blocks::new() };
-        if let Some(blocks) = stale.get(path).filter(|_| self.rng.below(4) > 0) {
+        if let Some(blocks) = stale.get(path).filter(|_| self.rng.coin()) {
             return blocks.clone();
         }
         let other = self.rng.below(stale.len() as u64) as usize;
