@@ -102,6 +102,7 @@ fn planted(scale: Scale, threads: usize) -> ExitCode {
 
     // A bug may be noticed by a panic, of which the oracle's words are enough.
     std::panic::set_hook(Box::new(|_| {}));
+    let parts = parts::all(scale);
     let (next, noticed) = (AtomicUsize::new(0), Mutex::new(vec![None; ALL.len()]));
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -109,7 +110,7 @@ fn planted(scale: Scale, threads: usize) -> ExitCode {
                 while let Some((index, planted)) =
                     Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|index| Some((index, ALL.get(index)?)))
                 {
-                    let found = notice(planted.bug, scale);
+                    let found = notice(planted.bug, &parts);
                     let short = found.as_ref().map_or("NOT NOTICED", |found| found.part);
                     eprintln!("  {:?}: {short}", planted.bug);
                     if let Ok(mut noticed) = noticed.lock() {

@@ -4,17 +4,17 @@
 #![expect(clippy::print_stdout, reason = "a test says what it did")]
 
 use gantry_faults::{
-    parts::Scale,
+    parts::{self, Scale},
     planted::{ALL, notice},
     simulation::{Plan, run},
 };
 
 #[test]
 fn every_planted_bug_is_noticed() {
-    let scale = Scale { seed: 1, rounds: 2_000, slice: true };
+    let parts = parts::all(Scale { seed: 1, rounds: 2_000, slice: true });
     for planted in ALL {
         let bug = planted.bug;
-        let noticed = notice(bug, scale).unwrap_or_else(|| panic!("{bug:?} was not noticed"));
+        let noticed = notice(bug, &parts).unwrap_or_else(|| panic!("{bug:?} was not noticed"));
         println!("{bug:?}: {} {} after {} trials", noticed.part, noticed.trial, noticed.after);
     }
 }

@@ -78,6 +78,10 @@ pub enum PlantedBug {
     ReplaceInPlace,
     /// A topic's folder is removed before the deletion is recorded.
     RemoveBeforeTombstone,
+    /// The index says that entries are durable before they are.
+    MarkBeforeEntries,
+    /// Records are found by the hash of a key, whatever their keys are.
+    TrustKeyHash,
     /// Retention deletes what a hold still needs.
     IgnoreHold,
     /// Segments go before the queues' minimums move.

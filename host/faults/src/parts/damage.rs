@@ -1,6 +1,6 @@
 //! Files that another hand damages while the store is down: one bit flipped, an end cut off at each byte.
 
-use std::{path::Path, sync::OnceLock};
+use std::path::Path;
 
 use gantry_base::disk::{
     Disk,
@@ -20,20 +20,9 @@ const CUT_MAX_BYTES: u64 = 64 << 10;
 /// Of the cuts, a slice takes one in so many.
 const SLICE_STRIDE: u64 = 97;
 
-/// A prepared store that is made when first needed.
-struct Lazy {
-    recipe: Recipe,
-    made: OnceLock<Result<Prepared, String>>,
-}
-
-impl Lazy {
-    fn new(recipe: Recipe) -> Self {
-        Lazy { recipe, made: OnceLock::new() }
-    }
-
-    fn get(&self) -> Result<&Prepared, String> {
-        self.made.get_or_init(|| Prepared::new(&self.recipe)).as_ref().map_err(Clone::clone)
-    }
+/// Made at once, before a bug is planted. A store that cannot be prepared fails in its first trial.
+fn prepare<const N: usize>(recipes: [Recipe; N]) -> Vec<Result<Prepared, String>> {
+    recipes.iter().map(Prepared::new).collect()
 }
 
 fn small(left: Left) -> Recipe {
@@ -42,7 +31,7 @@ fn small(left: Left) -> Recipe {
 
 /// One bit flipped in any file; kinds of files get equal shares, whatever their sizes.
 pub(super) fn flips(scale: Scale) -> Part {
-    let stores = [Left::Clean, Left::Killed].map(|left| Lazy::new(small(left)));
+    let stores = prepare([Left::Clean, Left::Killed].map(small));
     Part {
         name: "flips",
         about: "one bit flipped in a file of each kind, then everything read: served right or reported",
@@ -50,7 +39,7 @@ pub(super) fn flips(scale: Scale) -> Part {
         trials: FLIPS[usize::from(scale.slice)],
         run: Box::new(move |seed| {
             let mut rng = SplitMix64::new(seed);
-            let prepared = stores[rng.below(2) as usize].get()?;
+            let prepared = stores[rng.below(2) as usize].as_ref()?;
             let mut kinds: Vec<String> = prepared.files.iter().map(|file| kind(&file.path)).collect();
             kinds.sort();
             kinds.dedup();
@@ -103,10 +92,9 @@ pub(super) fn truncation(scale: Scale) -> Part {
         Recipe { queue_file_entries: 3300, messages: 3299, topics: 1, ..small(Left::Killed) },
         small(Left::Clean),
     ];
-    let stores = recipes.map(Lazy::new);
-    let cuts = stores.iter().enumerate().flat_map(|(store, lazy)| {
-        // A store that cannot be prepared fails in its first trial, where it is said why.
-        let files = lazy.get().map_or(Vec::new(), |prepared| last_of_each_kind(&prepared.files));
+    let stores = prepare(recipes);
+    let cuts = stores.iter().enumerate().flat_map(|(store, prepared)| {
+        let files = prepared.as_ref().map_or(Vec::new(), |prepared| last_of_each_kind(&prepared.files));
         let wanted = files.into_iter().filter(move |file| match store {
             0 => kind(&file.path).starts_with("commitlog"),
             1 => kind(&file.path).starts_with("consumequeue"),
@@ -126,7 +114,7 @@ pub(super) fn truncation(scale: Scale) -> Part {
         trials: cuts.len().max(1) as u64,
         run: Box::new(move |trial| {
             let (store, path, at) = cuts.get(trial as usize).ok_or("no file to cut")?;
-            let prepared = stores[*store].get()?;
+            let prepared = stores[*store].as_ref()?;
             let disk = prepared.fork();
             let cut = disk.open(path, false).and_then(|file| file.set_len(*at).and_then(|()| file.sync()));
             cut.map_err(|error| error.to_string())?;

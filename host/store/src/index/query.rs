@@ -14,6 +14,7 @@ use crate::{
     Wait,
     error::{DiskError, ReadError},
     inner::Inner,
+    planted::{self, PlantedBug},
 };
 
 /// Most entries that one query walks over; each may be a read of the disk.
@@ -202,7 +203,8 @@ impl Search<'_> {
         let Some(bytes) = bytes else { return Ok(()) };
         let Ok(record) = RecordView::parse(&bytes) else { return Ok(()) };
         let in_time = (self.wanted.begin_ms..=self.wanted.end_ms).contains(&record.store_ms());
-        if !in_time || !keys::has(&record, self.wanted.topic, self.wanted.key) {
+        let has = keys::has(&record, self.wanted.topic, self.wanted.key) || planted::is(PlantedBug::TrustKeyHash);
+        if !in_time || !has {
             return Ok(());
         }
         if !self.found.is_empty() && self.bytes + bytes.len() > ANSWER_BYTES_MAX {
