@@ -69,6 +69,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Fill the disk of a node under traffic and make space again; mounts a small file system, which takes root
+    Full,
     /// Send bad input to every listener of a node and see that honest clients do not notice
     Abuse {
         /// Passed on, for example --connections 10000
@@ -114,6 +116,7 @@ fn run(task: Task) -> Result<()> {
             arguments.extend(["--guest".to_owned(), wasm::build_versioned_guest()?.display().to_string()]);
             with_node("swap", &arguments)
         }
+        Task::Full => with_node("full", &[]),
         Task::Abuse { arguments } => with_node("abuse", &arguments),
     }
 }
