@@ -101,11 +101,8 @@ async fn read_or_wait(
         let generation = broker.plugins.generation().get();
         let scan = match scan(broker, source, from, since).await {
             Ok(scan) => scan,
-            Err(ScanError::Store(ReadError::TooSmall { min, .. })) => {
-                return Ok(Answer::moved(min, "OFFSET_TOO_SMALL"));
-            }
-            Err(ScanError::Store(ReadError::Outside { asked, min, .. })) if asked.0 < min => {
-                // Retention took the segment between the entry and its record; the minimum has moved before.
+            Err(ScanError::Store(ReadError::TooSmall { .. })) => {
+                // It was there a moment ago: retention took its segment meanwhile, and the minimum has moved before.
                 let next = Scan::nothing(from.max(queue.min_offset()));
                 return Ok(Answer {
                     code: response::PULL_RETRY_IMMEDIATELY,
@@ -136,7 +133,7 @@ async fn read_or_wait(
             match (&parked, scan.stop) {
                 // Not allowed to wait, or too many wait already.
                 (None, _) => false,
-                (Some(_), Stop::Held | Stop::Missing) => {
+                (Some(_), Stop::Held) => {
                     let changed = broker.plugins.generation().reached(generation + 1);
                     let retry = deadline.min(Instant::now() + HOLD_RETRY);
                     tokio::time::timeout_at(retry, changed).await.is_ok() || retry < deadline
@@ -153,8 +150,6 @@ async fn read_or_wait(
                 // The client moves on over what was looked at and refused.
                 (_, true) => Answer { code: response::PULL_RETRY_IMMEDIATELY, remark: "NO_MATCHED_MESSAGE", scan },
                 (Stop::Held, false) => Answer { code: response::PULL_NOT_FOUND, remark: "HELD_BY_FILTER", scan },
-                // Unlike RocketMQ, the consumer stays there: what cannot be read is not passed over.
-                (Stop::Missing, false) => Answer { code: response::PULL_NOT_FOUND, remark: "OFFSET_FOUND_NULL", scan },
                 (_, false) if from.0 == 0 => {
                     Answer { code: response::PULL_NOT_FOUND, remark: "NO_MESSAGE_IN_QUEUE", scan }
                 }

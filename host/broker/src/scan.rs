@@ -23,8 +23,6 @@ pub(crate) enum Stop {
     Limit,
     /// Before a message that the filter cannot decide.
     Held,
-    /// Before an entry that is not in the queue's file although the queue has it.
-    Missing,
 }
 
 /// What one look found.
@@ -84,15 +82,13 @@ pub(crate) fn scan(
     let mut entries = Vec::with_capacity(ENTRIES_PER_READ);
     while scanned < options.pull_scan_max {
         entries.clear();
-        let end = source.queue.end().get();
         let want = ENTRIES_PER_READ.min(options.pull_scan_max - scanned);
         if !is_done(store.entries(&source.queue, scan.next, want, wait, &mut entries))? {
             // What was found so far is worth an answer; the rest comes with the next pull.
             return if scan.messages > 0 { Ok(Scan { stop: Stop::Limit, ..scan }) } else { Err(ScanError::WouldBlock) };
         }
         if entries.is_empty() {
-            let stop = if scan.next.0 < end { Stop::Missing } else { Stop::End };
-            return Ok(Scan { stop, ..scan });
+            return Ok(Scan { stop: Stop::End, ..scan });
         }
         scanned += entries.len();
         match look.deliver(&entries, &mut selector, &mut scan) {

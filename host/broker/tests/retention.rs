@@ -248,19 +248,6 @@ async fn every_row_of_what_a_pull_is_told() {
     assert_eq!(rig.pull("drained", 20).await.number, 21);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_entry_that_is_not_in_its_file_holds_its_consumer() {
-    let rig = Rig::new(never()).await;
-    rig.fill("t", 20).await;
-    rig.disk
-        .open(Path::new("/data/broker-a/consumequeue/t/0/00000000000000000000"), false)
-        .unwrap()
-        .set_len(100)
-        .unwrap();
-    assert_eq!(rig.pull("t", 0).await.number, 5);
-    assert_eq!(parts(rig.pull("t", 5).await), said(PULL_NOT_FOUND, "OFFSET_FOUND_NULL", 5));
-}
-
 /// A disk on which a segment goes between a look at a queue and the look at the log.
 struct Interposed {
     disk: SimDisk,

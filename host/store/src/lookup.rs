@@ -73,6 +73,11 @@ pub(crate) fn read_records(
         };
         out.truncate(before);
         let (offset, entry) = picked[at];
+        let min = queue.min_offset();
+        if offset < min {
+            // Retention took it meanwhile.
+            return Err(ReadError::TooSmall { asked: offset, min });
+        }
         if settled == 0 {
             let reason = "it reads differently each time".to_owned();
             let damage = inner.note_damage(entry.physical_offset.0, entry.size.into(), reason);
