@@ -22,7 +22,14 @@ use gantry_base::{
 use gantry_broker::{Broker, BrokerOptions};
 use gantry_plugin::{HostOptions, PluginHost};
 use gantry_protocol::{
-    code::{request::*, response::*},
+    code::{
+        request::{
+            CONSUMER_SEND_MSG_BACK, GET_EARLIEST_MSG_STORETIME, GET_MAX_OFFSET, GET_MIN_OFFSET, PULL_MESSAGE,
+            QUERY_CONSUMER_OFFSET, SEARCH_OFFSET_BY_TIMESTAMP, SEND_MESSAGE_V2, UPDATE_AND_CREATE_TOPIC,
+            UPDATE_CONSUMER_OFFSET,
+        },
+        response::{PULL_NOT_FOUND, PULL_OFFSET_MOVED, PULL_RETRY_IMMEDIATELY, SERVICE_NOT_AVAILABLE, SUCCESS},
+    },
     frame::{FrameWriter, OwnedFrame},
 };
 use gantry_remoting::{Connection, Limits, NoRequests, Server};
@@ -103,8 +110,9 @@ impl Rig {
         let cancel = CancellationToken::new();
         tokio::spawn(server.serve(Arc::new(broker.service()), cancel.clone()));
         broker.start(&TaskTracker::new(), &cancel);
-        let client = Connection::connect(&address.to_string(), LONG, Limits::default(), Arc::new(NoRequests));
-        Rig { disk, store, broker, client: client.await.unwrap(), cancel }
+        let address = address.to_string();
+        let client = Connection::connect(&address, LONG, Limits::default(), Arc::new(NoRequests)).await.unwrap();
+        Rig { disk, store, broker, client, cancel }
     }
 
     async fn call(&self, code: i32, fields: &[(&str, &str)], body: &[u8]) -> Said {
@@ -356,6 +364,10 @@ async fn over_the_level_senders_are_told_why_and_the_rest_goes_on() {
     let rig = Rig::new(RetentionOptions { disk_refuse_percent: 90, ..never() }).await;
     rig.fill("t", 20).await;
     let sent = rig.store.queue("t", 0).unwrap().first_physical_offset().unwrap();
+    let at = sent.0.to_string();
+    let back = [("group", "group"), ("offset", &*at), ("delayLevel", "1")];
+    assert_eq!(rig.pull("t", 0).await.code, SUCCESS);
+    assert_eq!(rig.call(CONSUMER_SEND_MSG_BACK, &back, b"").await.code, SUCCESS);
     rig.disk.set_capacity(Some(rig.disk.used_bytes() * 100 / 95));
     rig.store.step(Step::Retain);
     let refused = rig.send("t").await;
@@ -363,7 +375,6 @@ async fn over_the_level_senders_are_told_why_and_the_rest_goes_on() {
     for part in ["disk_refuse_percent = 90", "9", "% full", DATA, "free space"] {
         assert!(refused.remark.contains(part), "{} lacks {part}", refused.remark);
     }
-    let back = [("group", "group"), ("offset", &*sent.0.to_string()), ("delayLevel", "1")];
     assert_eq!(rig.pull("t", 0).await.code, SUCCESS);
     let back = rig.call(CONSUMER_SEND_MSG_BACK, &back, b"").await;
     assert_eq!(back.code, SERVICE_NOT_AVAILABLE, "not dropped: the consumer keeps it, {back:?}");

@@ -78,10 +78,10 @@ impl Default for RetentionOptions {
 impl RetentionOptions {
     pub(crate) fn check(&self) -> Result<(), String> {
         let levels = [self.disk_clean_percent, self.disk_force_percent, self.disk_refuse_percent];
-        if !levels.is_sorted() || levels[0] == 0 || levels[2] > 101 {
+        if levels.iter().any(|level| !(levels[0].max(1)..=101).contains(level)) {
             return Err(format!(
-                "disk_clean_percent, disk_force_percent and disk_refuse_percent are {levels:?}, they must be from 1 to 101 and \
-                 must not fall"
+                "disk_clean_percent, disk_force_percent and disk_refuse_percent are {levels:?}, they must be from 1 to 101, the \
+                 latter two not below the first"
             ));
         }
         if let Some(hour) = self.hours.iter().find(|hour| **hour > 23) {

@@ -287,7 +287,7 @@ fn sizes_fit(document: &mut Document) {
     }
 }
 
-/// Hours are hours, and the levels of the disk follow each other.
+/// Hours are hours, and what is old goes before other things happen.
 fn retention_fits(document: &mut Document) {
     let hours_key = "retention.delete_hours";
     if hours(document.text(hours_key)).is_none() {
@@ -295,11 +295,11 @@ fn retention_fits(document: &mut Document) {
         document.problem_at(hours_key, problem);
     }
     let levels = ["retention.disk_clean_percent", "retention.disk_force_percent", "retention.disk_refuse_percent"];
-    for [lower, upper] in [[levels[0], levels[1]], [levels[1], levels[2]]] {
+    for [lower, upper] in [[levels[0], levels[1]], [levels[0], levels[2]]] {
         let (low, high) = (document.integer(lower), document.integer(upper));
         if low > high {
             let at = if document.is_given(upper) { upper } else { lower };
-            document.problem_at(at, format!("{lower} = {low} is over {upper} = {high}; the levels must not fall"));
+            document.problem_at(at, format!("{lower} = {low} is over {upper} = {high}; what is old must go first"));
         }
     }
 }
