@@ -18,6 +18,7 @@ mod message;
 mod offsets;
 mod options;
 mod pull;
+mod query;
 mod queue_locks;
 mod registration;
 mod reply;

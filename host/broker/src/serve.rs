@@ -23,6 +23,7 @@ use crate::{
     broker::Broker,
     membership::malformed,
     pull::pull,
+    query::{self, Asked},
     reply::{Refusal, ReplyTo},
     send,
     send_back::send_back,
@@ -110,6 +111,10 @@ fn serve_one(broker: &Arc<Broker>, peer: &Peer, frame: &Frame<'_>, replies: &mut
             Ok(request) => {
                 off_worker(broker, to, replies, "timestamp", move |broker| broker.earliest_store_time(&request))
             }
+            Err(error) => to.refuse(replies.now(), &error.into()),
+        },
+        QUERY_MESSAGE | VIEW_MESSAGE_BY_ID => match Asked::parse(&frame.header) {
+            Ok(asked) => replies.later(1, query::answer(broker.clone(), to, asked)),
             Err(error) => to.refuse(replies.now(), &error.into()),
         },
         _ => {

@@ -15,6 +15,7 @@ pub mod message;
 mod offsets;
 mod producer;
 mod pull;
+mod query;
 pub mod registration;
 mod route;
 
@@ -24,3 +25,4 @@ pub use error::ClientError;
 pub use message::{Message, Queue, ReceivedMessage};
 pub use producer::{Producer, SendResult, SendStatus};
 pub use pull::{Pull, PullResult, PullStatus};
+pub use query::FoundByKey;

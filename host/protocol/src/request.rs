@@ -8,6 +8,7 @@ pub mod client;
 pub mod name_server;
 pub mod offset;
 pub mod pull;
+pub mod query;
 pub mod recall;
 pub mod send;
 pub mod send_back;

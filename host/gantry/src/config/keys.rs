@@ -97,6 +97,12 @@ pub(crate) static KEYS: &[Key] = &[
     key("store.queue_files_open_max", int(16, 1_000_000, "files"), n(4_096), Restart,
         "Most consume queue files open at once, of all queues together; the one used longest ago is closed for the next. A \
          quarter of the open files limit (ulimit -n) at most is used."),
+    key("store.index", Bool, Value::Bool(true), Restart,
+        "Whether messages are found by their id and keys. Switched on again, the index is built from the log meanwhile."),
+    key("store.index_file_slots", int(1_000, 100_000_000, "slots"), n(5_000_000), Restart,
+        "Hash slots of each index file, 4 bytes each. A data directory keeps the value that it was made with."),
+    key("store.index_file_entries", int(1_000, 80_000_000, "entries"), n(20_000_000), Restart,
+        "Keys that each index file takes, 20 bytes each. A data directory keeps the value that it was made with."),
     key("store.allocate_ahead_bytes", int(0, GIB, "bytes"), n(64 * MIB), Restart,
         "How far ahead of the end of the log disk space is reserved, so that a full disk is noticed before a message is \
          half written."),
@@ -255,6 +261,9 @@ pub(crate) static MOVED: &[(&str, &str)] = &[
     ("timerPrecisionMs", "there is no such key: timed messages are delivered to the millisecond"),
     ("timerWheelEnable", "there is no such key: timed messages are always taken"),
     ("recallMessageEnable", "it is `recall_enabled` in [broker]"),
+    ("messageIndexEnable", "it is `index` in [store]"),
+    ("maxHashSlotNum", "it is `index_file_slots` in [store]"),
+    ("maxIndexNum", "it is `index_file_entries` in [store]"),
     ("enablePropertyFilter", "there is no such key: filters are plugins, see [[filter]]"),
     ("deleteWhen", "it is `delete_hours` in [retention]"),
     ("fileReservedTime", "it is `age_hours` in [retention]"),

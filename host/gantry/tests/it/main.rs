@@ -7,4 +7,5 @@ mod command_line;
 mod demo;
 mod node;
 mod process;
+mod query;
 mod reload;
