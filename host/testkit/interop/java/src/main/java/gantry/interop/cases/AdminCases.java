@@ -6,15 +6,19 @@ import gantry.interop.Env;
 import gantry.interop.Inbox;
 import gantry.interop.Payload;
 import gantry.interop.Sent;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.Collectors;
 import org.apache.rocketmq.client.QueryResult;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.SendResult;
 import org.apache.rocketmq.common.TopicConfig;
 import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.remoting.protocol.ResponseCode;
 import org.apache.rocketmq.remoting.protocol.admin.ConsumeStats;
 import org.apache.rocketmq.remoting.protocol.body.ConsumerConnection;
@@ -29,7 +33,10 @@ public final class AdminCases {
         Case.of("client-create-topic", AdminCases::clientCreate),
         Case.of("admin-group", AdminCases::group),
         Case.of("admin-progress", AdminCases::progress),
-        Case.of("query-by-key", AdminCases::queryByKey));
+        Case.of("query-by-key", AdminCases::queryByKey),
+        Case.of("query-by-id", AdminCases::queryById),
+        Case.of("query-by-time", AdminCases::queryByTime),
+        Case.of("query-collision", AdminCases::queryCollision));
 
     private AdminCases() {
     }
@@ -131,5 +138,83 @@ public final class AdminCases {
             }, () -> "nothing found under key " + key);
         }
         return "2 keys";
+    }
+
+    private static String queryById(Env env) throws Exception {
+        String topic = env.topic();
+        DefaultMQProducer producer = env.producer();
+        List<Message> messages = Payload.messages(topic, "m", 5);
+        List<SendResult> results = new ArrayList<>();
+        for (Message message : messages) {
+            results.add(Sent.ok(producer.send(message)));
+        }
+        for (int i = 0; i < messages.size(); i++) {
+            String id = Payload.id(messages.get(i));
+            String unique = results.get(i).getMsgId();
+            // The id that the producer made goes through the index, the broker's own names a place in its log.
+            Check.eventually(10, () -> id.equals(idOrNull(env.admin().queryMessageByUniqKey(topic, unique))),
+                () -> "nothing found under the id " + unique);
+            MessageExt viewed = env.admin().viewMessage(topic, results.get(i).getOffsetMsgId());
+            Check.equal(id, Payload.id(viewed), "message viewed by its offsetMsgId");
+            Check.that(Payload.intact(viewed), "the viewed message is not intact");
+            Check.equal(unique, viewed.getMsgId(), "id of the viewed message");
+        }
+        return messages.size() + " by either id";
+    }
+
+    private static String idOrNull(MessageExt message) {
+        return message == null ? null : Payload.id(message);
+    }
+
+    private static String queryByTime(Env env) throws Exception {
+        String topic = env.topic();
+        Message early = Payload.message(topic, "early", 10);
+        Message late = Payload.message(topic, "late", 10);
+        early.setKeys("shared");
+        late.setKeys("shared");
+        env.send(List.of(early));
+        // The range of a query is by the second in RocketMQ.
+        Thread.sleep(2100);
+        env.send(List.of(late));
+        Check.eventually(10, () -> found(env, topic, "shared", 0, Long.MAX_VALUE).size() == 2,
+            () -> "two messages with one key are not found");
+        long lateMs = env.admin().queryMessage(topic, "shared", 8, 0, Long.MAX_VALUE).getMessageList().stream()
+            .mapToLong(MessageExt::getStoreTimestamp).max().orElseThrow();
+        Check.equal(Set.of("early"), found(env, topic, "shared", 0, lateMs - 1100), "messages before the second");
+        Check.equal(Set.of("late"), found(env, topic, "shared", lateMs - 1000, Long.MAX_VALUE), "messages after the first");
+        Check.equal(Set.of(), found(env, topic, "shared", lateMs + 60_000, Long.MAX_VALUE), "messages of the future");
+        return "both, either, none";
+    }
+
+    private static String queryCollision(Env env) throws Exception {
+        String topic = env.topic();
+        // Each pair of keys has one hash.
+        Message aa = Payload.message(topic, "aa", 10);
+        Message bb = Payload.message(topic, "bb", 10);
+        Message both = Payload.message(topic, "both", 10);
+        aa.setKeys("order-Aa AaAa");
+        bb.setKeys("order-BB BBBB");
+        both.setKeys("order-BB order-Aa");
+        env.send(List.of(aa, bb, both));
+        Check.eventually(10, () -> found(env, topic, "order-Aa", 0, Long.MAX_VALUE).size() == 2,
+            () -> "not both messages of a key found");
+        Check.equal(Set.of("aa", "both"), found(env, topic, "order-Aa", 0, Long.MAX_VALUE), "messages of order-Aa");
+        Check.equal(Set.of("bb", "both"), found(env, topic, "order-BB", 0, Long.MAX_VALUE), "messages of order-BB");
+        Check.equal(Set.of("aa"), found(env, topic, "AaAa", 0, Long.MAX_VALUE), "messages of AaAa");
+        Check.equal(Set.of(), found(env, topic, "AaBB", 0, Long.MAX_VALUE), "messages of a key with the same hash");
+        return "5 keys of 2 hashes";
+    }
+
+    /** Ids of the messages that have a key; the client says "no message" by an exception. */
+    private static Set<String> found(Env env, String topic, String key, long begin, long end) throws Exception {
+        try {
+            return env.admin().queryMessage(topic, key, 8, begin, end).getMessageList().stream()
+                .map(Payload::id).collect(Collectors.toSet());
+        } catch (MQClientException e) {
+            if (e.getResponseCode() == ResponseCode.NO_MESSAGE) {
+                return Set.of();
+            }
+            throw e;
+        }
     }
 }
