@@ -216,6 +216,12 @@ impl Index {
         match &state.stopped {
             _ if !self.enabled => IndexState::Off,
             Some(reason) => IndexState::Stopped { reason: reason.clone() },
+            None if state.damaged.is_some() => {
+                let damaged = state.sealed.iter().find(|sealed| Some(sealed.file.name) == state.damaged);
+                let active = state.active.as_ref().map_or(0, |active| active.header.begin_offset);
+                let from = damaged.map_or(active, |sealed| sealed.header.begin_offset);
+                IndexState::Behind { bytes: dispatched.saturating_sub(from) }
+            }
             // Dispatch publishes its position a moment after it inserted.
             None if self.is_level() || state.covered >= dispatched => IndexState::Level,
             None => IndexState::Behind { bytes: dispatched - state.covered },

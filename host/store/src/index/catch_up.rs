@@ -203,6 +203,7 @@ impl Index {
         if !there || state.stopped.is_some() {
             return;
         }
+        self.metrics.index_damaged.add(1);
         tracing::error!(
             file = name,
             problem,
