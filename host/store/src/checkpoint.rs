@@ -9,6 +9,8 @@
 //!  8  u32 version, 1         28  u64 from here on every record has its property checksum
 //! 12  u64 sequence           36  u32 CRC-32 of the bytes before
 //! ```
+//!
+//! Behind the slots is the [`FlushNote`].
 
 use std::{path::Path, sync::Arc};
 
@@ -25,6 +27,31 @@ const SLOT_LEN: usize = 40;
 const SLOTS_AT: [u64; 2] = [0, 4096];
 /// Length of RocketMQ's file.
 const ROCKETMQ_LEN: u64 = 4096;
+
+/// Where the note of the last flush lies, behind the slots.
+const FLUSHED_AT: u64 = 8192;
+const FLUSHED_MAGIC: &[u8; 8] = b"GANTRYFL";
+const FLUSHED_LEN: usize = 20;
+
+/// Notes how far the log is flushed, after every flush and without a sync of its own: written only when it is true, so what a
+/// restart finds is true too, if late after a power loss. Recovery must not cut the log before it.
+///
+/// `"GANTRYFL"`, u64 physical offset, u32 CRC-32 of the 16 bytes before, at byte 8192 of `checkpoint.gantry`.
+pub(crate) struct FlushNote(Arc<dyn DiskFile>);
+
+impl FlushNote {
+    /// An error leaves an older note, which is true as well.
+    pub(crate) fn write(&self, flushed: u64) {
+        let mut bytes = [0; FLUSHED_LEN];
+        bytes[..8].copy_from_slice(FLUSHED_MAGIC);
+        bytes[8..16].copy_from_slice(&flushed.to_be_bytes());
+        let checksum = crc32fast::hash(&bytes[..16]);
+        bytes[16..].copy_from_slice(&checksum.to_be_bytes());
+        if let Err(error) = self.0.write_at(&bytes, FLUSHED_AT) {
+            tracing::debug!(%error, "the flush is not noted");
+        }
+    }
+}
 
 /// What one checkpoint says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -80,6 +107,22 @@ impl Checkpoints {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             file => Ok(newest(&*file.doing("open", &path)?, &path)?.map(|(_, mark)| mark)),
         }
+    }
+
+    /// For the flusher.
+    pub(crate) fn flush_note(&self) -> FlushNote {
+        FlushNote(self.own.clone())
+    }
+
+    /// Up to where the log is known to have been flushed; 0 without a note.
+    pub(crate) fn flushed(&self) -> Result<u64, DiskError> {
+        let mut bytes = [0; FLUSHED_LEN];
+        let found = self.own.read_at(&mut bytes, FLUSHED_AT).doing("read", &self.own_path)?;
+        let (covered, checksum) = bytes.split_at(16);
+        let whole = found == FLUSHED_LEN && covered.starts_with(FLUSHED_MAGIC);
+        let whole = whole && checksum == crc32fast::hash(covered).to_be_bytes();
+        let flushed = covered.last_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+        Ok(if whole { flushed } else { 0 })
     }
 
     /// Makes `mark` the newest, durably.

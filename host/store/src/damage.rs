@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use gantry_base::{disk::Disk, durable};
+use gantry_base::{disk::Disk, durable, sealed};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +108,11 @@ impl DamageList {
         self.all.lock().clone()
     }
 
+    /// Position and length of what was given up.
+    pub(crate) fn skipped(&self) -> Vec<(u64, u64)> {
+        self.all.lock().iter().filter(|damage| damage.skipped).map(|damage| (damage.position, damage.length)).collect()
+    }
+
     /// Adds a place, unless it is known, and says it loudly; gives it as it is known.
     pub(crate) fn note(&self, found: Damage) -> Damage {
         let mut all = self.all.lock();
@@ -173,7 +178,7 @@ impl DamageList {
 
     fn write(&self, all: &[Damage]) -> Result<(), DiskError> {
         let bytes = serde_json::to_vec_pretty(&DamageFile { damages: all.to_vec() }).unwrap_or_default();
-        durable::replace(&*self.disk, &self.path, &bytes, false).doing("replace", &self.path)
+        durable::replace(&*self.disk, &self.path, &sealed::seal(&bytes), false).doing("replace", &self.path)
     }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use gantry_model::{delay::DelayLevel, name::SCHEDULE_TOPIC, properties, sys_flag, tag};
-use gantry_protocol::record::{Peek, RecordView, peek};
+use gantry_protocol::record::{OVERHEAD_V1, Peek, RecordView, peek};
 use rustc_hash::FxHashMap;
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     planted::{self, PlantedBug},
     queue::{Queue, QueueEntry},
     queues::Queues,
+    repair::standing_for,
     tombstone::Tombstones,
 };
 
@@ -185,6 +186,10 @@ impl Dispatcher {
         let (mut at, mut store_ms) = (0, 0);
         while at < self.piece.len() {
             let position = start + at as u64;
+            if let Some(len) = log.given_up_at(position) {
+                // What lies before it first; then the next piece begins behind it.
+                return Ok((if at == 0 { position + len } else { position }, store_ms));
+            }
             let size = match peek(&self.piece[at..]) {
                 Peek::Record { size } => size,
                 Peek::Blank { .. } => return Ok((segment.end(), store_ms)),
@@ -212,7 +217,7 @@ impl Dispatcher {
             if sys_flag::is_dispatched(record.sys_flag()) {
                 // Records before the log's first are gone: a queue without files then begins where the log's part of it does.
                 let may_begin_late = self.began > 0 && self.began == log.min();
-                self.known.add(&record, queues, tombstones, &mut self.touched, may_begin_late)?;
+                self.known.add(&record, log, queues, tombstones, &mut self.touched, may_begin_late)?;
             }
             at += size;
         }
@@ -262,6 +267,7 @@ impl Known {
     fn add(
         &mut self,
         record: &RecordView<'_>,
+        log: &Log,
         queues: &Queues,
         tombstones: &Tombstones,
         touched: &mut Vec<usize>,
@@ -291,7 +297,21 @@ impl Known {
             // Written before a crash or a full disk interrupted the piece.
             return Ok(());
         }
-        if found > expected {
+        if found > expected
+            && let Some(((at, len), bytes)) = log.given_up_before(record.physical_offset().0)
+            // No more than could have lain there.
+            && found - expected <= bytes / OVERHEAD_V1 as u64
+            && at >= place.dead_below
+        {
+            // Its messages were in a damaged place that was given up: readers pass over what stands for them.
+            if place.count == 0 {
+                touched.push(index);
+            }
+            for _ in expected..found {
+                place.entries.extend_from_slice(&standing_for(at, len).encode());
+                place.count += 1;
+            }
+        } else if found > expected {
             let (topic, queue_id) = (record.topic().to_owned(), record.queue_id());
             return Err(DispatchError::Gap { topic, queue_id, found: expected, expected: found });
         }

@@ -80,6 +80,25 @@ pub enum OpenError {
     /// The disk failed.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The log is damaged before a place up to which it was flushed once: what lies between was acknowledged.
+    #[error(
+        "commit log position {position}: {reason}. The log was flushed up to {flushed}, so {records} whole records behind the \
+         damage were acknowledged, and cutting them off is not for a start to decide: nothing was changed. Bring the file back \
+         from a copy, or give up what is damaged with `gantry store skip --data {} {position}` and start again",
+        dir.display()
+    )]
+    Damaged {
+        /// The store's directory.
+        dir: PathBuf,
+        /// Physical offset of the damage.
+        position: u64,
+        /// What is wrong.
+        reason: String,
+        /// Up to where the log was flushed.
+        flushed: u64,
+        /// Whole records behind the damage.
+        records: u64,
+    },
     /// The log has bytes that are neither record nor blank where dispatch must pass.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),

@@ -12,7 +12,7 @@ use gantry_base::{disk::Disk, watermark::Watermark};
 use parking_lot::Mutex;
 
 use crate::{
-    checkpoint::{Checkpoints, Mark, RocketMark},
+    checkpoint::{Checkpoints, FlushNote, Mark, RocketMark},
     damage::DamageList,
     dispatch::{DispatchError, Dispatcher, Targets},
     error::{DiskError, While},
@@ -48,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) checked_from: u64,
     pub(crate) dispatcher: Mutex<Dispatcher>,
     pub(crate) checkpoints: Mutex<CheckpointState>,
+    pub(crate) flush_note: FlushNote,
     /// One flush at a time.
     pub(crate) flushing: Mutex<()>,
     pub(crate) pulse: Pulse,
@@ -103,6 +104,7 @@ impl Inner {
         }
         self.metrics.flushes.add(1);
         self.metrics.flush_us.add(begun.elapsed().as_micros() as u64);
+        self.flush_note.write(to);
         self.marks.flushed.advance(to);
         Ok(true)
     }

@@ -27,6 +27,8 @@ pub(crate) struct Log {
     pub(crate) segment_size: u64,
     /// In use, oldest first, without gaps.
     segments: ArcSwap<Vec<Arc<Segment>>>,
+    /// Position and length of damaged places that an operator gave up, ascending; for those who go through the log in order.
+    given_up: ArcSwap<Vec<(u64, u64)>>,
     /// Made ahead, empty, following the last in use without gaps.
     prepared: Mutex<Vec<Arc<Segment>>>,
 }
@@ -43,7 +45,38 @@ pub(crate) struct Identity {
 impl Log {
     pub(crate) fn new(disk: Arc<dyn Disk>, folder: PathBuf, segment_size: u64, segments: Vec<Arc<Segment>>) -> Self {
         debug_assert!(segments.windows(2).all(|pair| pair[0].end() == pair[1].base));
-        Log { disk, folder, segment_size, segments: ArcSwap::from_pointee(segments), prepared: Mutex::default() }
+        Log {
+            disk,
+            folder,
+            segment_size,
+            segments: ArcSwap::from_pointee(segments),
+            given_up: ArcSwap::default(),
+            prepared: Mutex::default(),
+        }
+    }
+
+    /// From now on these damaged places are passed over by who goes through the log in order.
+    pub(crate) fn give_up(&self, mut places: Vec<(u64, u64)>) {
+        places.sort_unstable();
+        self.given_up.store(Arc::new(places));
+    }
+
+    /// Length of the damaged place that begins here, if it was given up and is damaged indeed: what is whole is never
+    /// passed over.
+    pub(crate) fn given_up_at(&self, position: u64) -> Option<u64> {
+        let places = self.given_up.load();
+        let at = places.binary_search_by_key(&position, |(position, _)| *position).ok()?;
+        let whole =
+            crate::walk::Walker::new(self, u64::MAX, u64::MAX).record(position).is_ok_and(|found| found.is_ok());
+        (!whole).then_some(places[at].1)
+    }
+
+    /// The given up place that lies nearest before `position`, and how many bytes all of them before it have.
+    pub(crate) fn given_up_before(&self, position: u64) -> Option<((u64, u64), u64)> {
+        let places = self.given_up.load();
+        let before = places.partition_point(|(at, _)| *at < position);
+        let bytes = places[..before].iter().map(|(_, len)| len).sum();
+        places[..before].last().map(|last| (*last, bytes))
     }
 
     pub(crate) fn segments(&self) -> Arc<Vec<Arc<Segment>>> {

@@ -10,6 +10,7 @@
 //!
 //! So the work depends on what was not checkpointed: not on the size of the log, and with heads hardly on the number of queues.
 
+mod behind;
 pub(crate) mod scan;
 
 use std::{
@@ -95,6 +96,10 @@ pub struct RecoveryReport {
     pub records: u64,
     /// What was cut off. Never anything that was acknowledged after a flush, unless the disk lost it.
     pub cut: Vec<Cut>,
+    /// Whole records behind the end that were cut off with what is damaged before them; none of them was flushed.
+    pub records_behind: u64,
+    /// The file that keeps them.
+    pub kept: Option<PathBuf>,
     /// All consume queues were rebuilt from the log, because files of some were missing.
     pub queues_rebuilt: bool,
     /// Queues found.
@@ -186,9 +191,18 @@ pub(crate) fn open(
     let checked_from = noted.filter(|_| !taken_over).unwrap_or(u64::MAX);
     let total = log.segments().last().map_or(0, |last| last.end()).saturating_sub(floor);
     let mut on_log = |position: u64| progress(RecoveryProgress::Log { done: position - floor, total });
+    let damages = DamageList::open(disk.clone(), dir)?;
+    damages.retain(|damage| damage.position >= log.min());
+    log.give_up(damages.skipped());
     let scanned = scan::scan(&log, floor, checked_from, dirty, &mut on_log)?;
     (report.end, report.records) = (scanned.end, scanned.records);
     let untidy = dirty || taken_over;
+    if untidy {
+        let flushed = if taken_over { 0 } else { checkpoints.flushed()? };
+        let judged = behind::judge(&disk, dir, &log, &damages, &scanned, checked_from, flushed, &options)?;
+        (report.records_behind, report.kept) = (judged.records, judged.kept);
+    }
+    let flush_note = checkpoints.flush_note();
     report.cut = cut(&log, scanned.end, untidy, &scanned.reason)?;
     if !planted::is(PlantedBug::SkipRecoverySync) {
         log.sync(floor, scanned.end.max(floor + 1))?;
@@ -264,8 +278,6 @@ pub(crate) fn open(
     // Without a mark the log may be RocketMQ's: then it is checked by what it has, and from its end on by all.
     let checked_from = noted.filter(|_| !taken_over).unwrap_or(scanned.end);
     let mark = Mark { position: mark.map_or(0, |mark| mark.position), checked_from };
-    let damages = DamageList::open(disk.clone(), dir)?;
-    damages.retain(|damage| damage.position >= log.min());
     sidecar.set_checked_from(checked_from);
     let inner = Arc::new(Inner {
         disk,
@@ -282,6 +294,7 @@ pub(crate) fn open(
         checked_from,
         dispatcher: Mutex::new(dispatcher),
         checkpoints: Mutex::new(CheckpointState { files: checkpoints, heads: heads_writer, mark }),
+        flush_note,
         flushing: Mutex::new(()),
         pulse,
         marks,

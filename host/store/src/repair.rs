@@ -200,7 +200,7 @@ impl Message<'_> {
         match (stops, skipped) {
             (None, Some(damage)) => {
                 inner.metrics.skipped_reads.add(1);
-                let entry = standing_for(&damage);
+                let entry = standing_for(damage.position, damage.length);
                 if suspect.is_none() {
                     self.write(entry)?;
                 }
@@ -223,10 +223,10 @@ pub(crate) fn entry_of(record: &RecordView<'_>) -> QueueEntry {
 }
 
 /// An entry for a message that cannot be read: readers meet the damage where the message was.
-pub(crate) fn standing_for(damage: &Damage) -> QueueEntry {
+pub(crate) fn standing_for(position: u64, length: u64) -> QueueEntry {
     QueueEntry {
-        physical_offset: gantry_model::offset::PhysicalOffset(damage.position),
-        size: damage.length.clamp(1, i32::MAX as u64) as u32,
+        physical_offset: gantry_model::offset::PhysicalOffset(position),
+        size: length.clamp(1, i32::MAX as u64) as u32,
         tag_code: QueueEntry::TAG_UNKNOWN,
     }
 }

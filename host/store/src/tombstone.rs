@@ -7,7 +7,11 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
-use gantry_base::{disk::Disk, durable};
+use gantry_base::{
+    disk::Disk,
+    durable,
+    sealed::{self, Seal},
+};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +48,13 @@ impl Tombstones {
     pub(crate) fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Self, DiskError> {
         let bytes = durable::read(&*disk, &path, FILE_LEN_MAX).doing("read", &path)?;
         let file: File = match bytes {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(std::io::Error::from).doing("understand", &path)?,
+            Some(bytes) => match sealed::check(&bytes) {
+                broken @ Seal::Broken { .. } => {
+                    let error = std::io::Error::new(std::io::ErrorKind::InvalidData, broken.to_string());
+                    return Err(error).doing("believe", &path);
+                }
+                _ => serde_json::from_slice(&bytes).map_err(std::io::Error::from).doing("understand", &path)?,
+            },
             None => File::default(),
         };
         Ok(Tombstones { disk, path, now: ArcSwap::from_pointee(file.topics), writing: Mutex::new(()) })
@@ -91,7 +101,7 @@ impl Tombstones {
         change(&mut topics);
         let file = File { topics };
         let bytes = serde_json::to_vec_pretty(&file).map_err(std::io::Error::from).doing("encode", &self.path);
-        let bytes = bytes.map_err(|source| NotSet { certain: true, source })?;
+        let bytes = sealed::seal(&bytes.map_err(|source| NotSet { certain: true, source })?);
         if planted::is(PlantedBug::ReplaceInPlace) {
             let opened = self.disk.open(&self.path, true).doing("open", &self.path);
             let _ = opened.and_then(|opened| opened.write_at(&bytes, 0).doing("write", &self.path));

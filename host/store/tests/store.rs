@@ -433,12 +433,14 @@ fn a_torn_tail_is_cut_and_reported() {
     let disk = SimDisk::new(1);
     let (store, _) = open(&disk, options());
     let queue = store.queue_or_create("t", 0).unwrap();
-    let placed = append(&store, &queue, &[b"one", b"two", b"three"]).unwrap();
+    append(&store, &queue, &[b"one"]).unwrap();
     settle(&store);
+    // Not flushed, so not acknowledged.
+    let placed = append(&store, &queue, &[b"two", b"three"]).unwrap();
     drop(store);
     disk.reboot(Reboot::Kill);
     let log = disk.open(Path::new("/store/commitlog/00000000000000000000"), false).unwrap();
-    let torn = placed[1].physical_offset.0;
+    let torn = placed[0].physical_offset.0;
     log.write_at(b"!", torn + 89).unwrap();
     let (store, report) = open(&disk, options());
     let [cut] = &report.cut[..] else { panic!("{report:?}") };

@@ -209,10 +209,15 @@ fn last_progress(store: &Store, journal: &Queue) -> io::Result<Option<(ProgressR
     while next > journal.min_offset().0 {
         next -= 1;
         let mut found = Vec::with_capacity(1);
-        journal.entries(QueueOffset(next), 1, Wait::Allowed, &mut found).map_err(io::Error::other)?;
+        store.entries(journal, QueueOffset(next), 1, Wait::Allowed, &mut found).map_err(io::Error::other)?;
         let Some(entry) = found.first() else { continue };
         let mut bytes = Vec::new();
-        store.read(entry.physical_offset, entry.size as usize, Wait::Allowed, &mut bytes).map_err(io::Error::other)?;
+        let mut picked = vec![(QueueOffset(next), *entry)];
+        store.read_records(journal, &mut picked, Wait::Allowed, &mut bytes).map_err(io::Error::other)?;
+        if bytes.is_empty() {
+            // Damaged and given up: the one before it is taken.
+            continue;
+        }
         let record = RecordView::parse(&bytes).map_err(io::Error::other)?;
         if let Some(progress) = ProgressRecord::decode(record.body()) {
             let at = entry.physical_offset.0;

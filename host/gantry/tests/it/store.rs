@@ -48,7 +48,8 @@ fn a_damaged_message_stops_its_queue_until_it_is_given_up() {
     let victim = &records[records.len() - 3];
     let position = victim["position"].as_u64().unwrap();
     let queue_offset = victim["queue_offset"].as_u64().unwrap();
-    let log = std::fs::File::options().read(true).write(true).open(store.join("commitlog/00000000000000000000")).unwrap();
+    let log =
+        std::fs::File::options().read(true).write(true).open(store.join("commitlog/00000000000000000000")).unwrap();
     // The first byte of the body.
     log.write_all_at(b"B", position + 88).unwrap();
 

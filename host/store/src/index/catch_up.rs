@@ -266,6 +266,9 @@ fn gather(log: &Log, from: u64, to: u64, piece: &mut Vec<u8>, gathered: &mut Gat
     let mut at = 0;
     while at < piece.len() {
         let position = from + at as u64;
+        if let Some(len) = log.given_up_at(position) {
+            return Ok(if at == 0 { position + len } else { position });
+        }
         let size = match peek(&piece[at..]) {
             Peek::Record { size } => size,
             Peek::Blank { .. } => return Ok(segment.end()),

@@ -90,8 +90,15 @@ pub(crate) fn scan(
                     break 'segments;
                 }
                 At::End(reason) => {
-                    scanned.reason = reason;
-                    break 'segments;
+                    let Some(len) = log.given_up_at(position) else {
+                        scanned.reason = reason;
+                        break 'segments;
+                    };
+                    position = (position + len).min(segment.end());
+                    scanned.end = position;
+                    if position == segment.end() {
+                        continue 'segments;
+                    }
                 }
             }
         }

@@ -33,6 +33,9 @@ impl Sent {
     }
 }
 
+/// Topic and number of a queue, and the bodies that were sent to it.
+pub(crate) type Expected = ((String, u32), Vec<Vec<u8>>);
+
 pub(crate) struct World {
     pub(crate) disk: SimDisk,
     pub(crate) options: Options,
@@ -121,6 +124,34 @@ impl World {
 
     pub(crate) fn restarted(self, reboot: Option<Reboot>) -> Self {
         self.try_restarted(reboot).unwrap().0
+    }
+
+    /// A handle on the disk of another one.
+    pub(crate) fn on(disk: SimDisk, options: Options) -> Self {
+        World { disk, options, store: None, queues: Vec::new(), sent: Vec::new() }
+    }
+
+    /// Appends one more message, which `sent` does not know.
+    pub(crate) fn append(&self, queue: &Arc<Queue>, body: &[u8]) {
+        let draft = Draft {
+            queue,
+            flag: 0,
+            sys_flag: 0,
+            born_ms: 1,
+            born_host: ([10, 0, 0, 1], 4000).into(),
+            store_host: ([10, 0, 0, 2], 10911).into(),
+            reconsume_times: 0,
+            prepared_transaction_offset: 0,
+            body,
+            properties: &[],
+        };
+        self.store().append(&[draft], &mut Vec::new()).unwrap();
+    }
+
+    /// Bodies that were sent, by queue.
+    pub(crate) fn all_expected(&self) -> Vec<Expected> {
+        let one = |queue: &Arc<Queue>| ((queue.topic().to_owned(), queue.id()), self.expected(queue));
+        self.queues.iter().map(one).collect()
     }
 
     /// Bodies that were sent to the queue, by offset.
