@@ -42,7 +42,8 @@ fn text(status: &Value) -> String {
     for broker in status["brokers"].as_array().into_iter().flatten() {
         let text = |name: &str| broker[name].as_str().unwrap_or("-");
         out += &format!(
-            "\n  broker       {} {}: {}; {} messages in, {} out; log {} bytes, {} flushed, {} dispatched",
+            "\n  broker       {} {}: {}; {} messages in, {} out; log {} bytes, {} flushed, {} dispatched; \
+             index {}",
             text("name"),
             text("address"),
             text("health"),
@@ -51,6 +52,7 @@ fn text(status: &Value) -> String {
             broker["appended"],
             broker["flushed"],
             broker["dispatched"],
+            text("index"),
         );
         let retention = &broker["retention"];
         out += &format!(

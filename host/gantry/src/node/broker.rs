@@ -7,7 +7,7 @@ use gantry_base::disk::RealDisk;
 use gantry_broker::Broker;
 use gantry_plugin::PluginHost;
 use gantry_remoting::{Limits, Server};
-use gantry_store::{Damage, Health, Options as StoreOptions, Skip, Store};
+use gantry_store::{Damage, Health, IndexState, Options as StoreOptions, Skip, Store};
 use serde_json::{Value, json};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -120,6 +120,16 @@ impl RunningBroker {
     }
 }
 
+/// Whether queries by key find everything: "level" if so.
+fn index_text(state: &IndexState) -> String {
+    match state {
+        IndexState::Off => "off".into(),
+        IndexState::Level => "level".into(),
+        IndexState::Behind { bytes } => format!("{bytes} bytes behind"),
+        IndexState::Stopped { reason } => format!("stopped: {reason}"),
+    }
+}
+
 impl Observed {
     /// Its name.
     pub(crate) fn name(&self) -> &str {
@@ -175,6 +185,7 @@ impl Observed {
             "appended": self.store.appended().get(),
             "flushed": self.store.flushed().get(),
             "dispatched": self.store.dispatched().get(),
+            "index": index_text(&self.store.index_state()),
             "flushes": self.store.metrics().flushes.get(),
             "flush_us": self.store.metrics().flush_us.get(),
             "flow": self.broker.flow(),

@@ -192,8 +192,8 @@ impl Rivals {
             let status: Value = serde_json::from_slice(&output.stdout)
                 .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
             let broker = &status["brokers"][0];
-            let index_level = broker.get("index").is_none_or(|index| index == "level");
-            Ok(broker["dispatched"].is_u64() && broker["dispatched"] == broker["appended"] && index_level)
+            let level = broker["index"] == "level" && broker["dispatched"].is_u64();
+            Ok(level && broker["dispatched"] == broker["appended"])
         })
     }
 }
