@@ -33,11 +33,21 @@ pub trait Disk: Send + Sync + 'static {
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in this folder durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// The file system that holds `path`, to be [synced](Volume::sync) as a whole. Costs a descriptor; errors of writing that come
+    /// after this call are told by the next sync.
+    fn volume(&self, path: &Path) -> io::Result<Arc<dyn Volume>>;
     /// How full the file system that holds `path` is.
     fn space(&self, path: &Path) -> io::Result<Space>;
     /// Takes an exclusive lock on a file (made when absent) that ends with the returned value or the process.
     /// `WouldBlock` when another process (or another open of the same disk) holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
+}
+
+/// A file system, for when so many files were written that a sync of each would take longer.
+pub trait Volume: Send + Sync {
+    /// Makes durable all bytes, lengths and names that were written before this call, of every file.
+    /// After an error nothing may be assumed about what is durable.
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// An open file with positional access; shared by threads without a cursor.

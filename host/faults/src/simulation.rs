@@ -95,6 +95,7 @@ impl Plan {
                 segment_size_bytes: [2048, 4096, 16_384][rng.below(3) as usize],
                 queue_file_entries: [3, 16, 64][rng.below(3) as usize],
                 queue_files_open_max: [1, 2, 4096][(seed % 3) as usize],
+                queue_syncs_max: [256, 256, 2, 0][(seed % 4) as usize],
                 allocate_ahead_bytes: [512, 4096][rng.below(2) as usize],
                 index_file_slots: [1, 7, 1500][(seed % 3) as usize],
                 index_file_entries: [5, 40, 1000][(seed / 3 % 3) as usize],

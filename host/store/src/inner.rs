@@ -8,14 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gantry_base::{disk::Disk, watermark::Watermark};
+use gantry_base::{
+    disk::{Disk, Volume},
+    watermark::Watermark,
+};
 use parking_lot::Mutex;
 
 use crate::{
     checkpoint::{Checkpoints, FlushNote, Mark, RocketMark},
     damage::DamageList,
     dispatch::{DispatchError, Dispatcher, Targets},
-    error::{DiskError, While},
+    error::{DiskError, SYNC, While},
     heads::HeadsWriter,
     health::Pulse,
     index::{Index, Progress},
@@ -75,6 +78,8 @@ pub(crate) struct Marks {
 pub(crate) struct CheckpointState {
     pub(crate) files: Checkpoints,
     pub(crate) heads: HeadsWriter,
+    /// The file system of the consume queues.
+    pub(crate) volume: Arc<dyn Volume>,
     pub(crate) mark: Mark,
 }
 
@@ -185,7 +190,7 @@ impl Inner {
         unsynced.sort_by(|a, b| (a.topic(), a.id()).cmp(&(b.topic(), b.id())));
         let sync_first = !planted::is(PlantedBug::CheckpointBeforeQueues);
         if sync_first {
-            self.sync_queues(&unsynced)?;
+            self.sync_queues(&unsynced, &*state.volume)?;
             self.index.checkpoint(false);
         }
         let position = match state.heads.write(heads) {
@@ -204,7 +209,7 @@ impl Inner {
             self.metrics.checkpoints.add(1);
         }
         if !sync_first {
-            self.sync_queues(&unsynced)?;
+            self.sync_queues(&unsynced, &*state.volume)?;
         }
         let flushed = self.marks.flushed.get();
         let (log_ms, queues_ms, index_ms) = (last_store_ms, last_store_ms, self.index.settled_ms());
@@ -212,7 +217,12 @@ impl Inner {
         state.files.write_rocketmq(rocketmq)
     }
 
-    fn sync_queues(&self, queues: &[Arc<Queue>]) -> Result<(), DiskError> {
+    fn sync_queues(&self, queues: &[Arc<Queue>], volume: &dyn Volume) -> Result<(), DiskError> {
+        if queues.len() > self.options.queue_syncs_max {
+            // Noted before: what is written meanwhile is not covered, and is synced next time.
+            queues.iter().for_each(|queue| queue.files.note_synced());
+            return volume.sync().doing(SYNC, &self.queues.folder);
+        }
         let mut folders = BTreeSet::new();
         for queue in queues {
             queue.files.sync(&mut folders)?;

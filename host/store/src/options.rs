@@ -46,6 +46,9 @@ pub struct Options {
     /// After this many keys the slots of the newest index file are written; default 1 million. After a crash so many entries are
     /// read again, 20 bytes each.
     pub index_unsettled_max: u32,
+    /// Queues that a checkpoint syncs file by file; default 256. When more were written, one sync of the whole file system
+    /// takes less time.
+    pub queue_syncs_max: usize,
     /// How far ahead of the tail blocks are reserved; default 64 MiB.
     pub allocate_ahead_bytes: u64,
     /// Longest record, all of it; default 4 MiB of body and 64 KiB around it, as in RocketMQ. At most a segment.
@@ -80,6 +83,7 @@ impl Default for Options {
             segment_size_bytes: 1 << 30,
             queue_file_entries: 300_000,
             queue_files_open_max: 4_096,
+            queue_syncs_max: 256,
             index_enabled: true,
             index_file_slots: 5_000_000,
             index_file_entries: 20_000_000,

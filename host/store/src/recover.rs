@@ -256,6 +256,7 @@ pub(crate) fn open(
         }
     }
     queues.for_each(|queue| queue.set_next_offset(queue.end().get()));
+    let volume = disk.volume(&queues.folder).doing("open", &queues.folder)?;
     let heads_writer = HeadsWriter::new(disk.clone(), dir, heads.as_ref().ok())?;
     report.heads_unused = heads.err();
 
@@ -293,7 +294,7 @@ pub(crate) fn open(
         scrub_status: Mutex::default(),
         checked_from,
         dispatcher: Mutex::new(dispatcher),
-        checkpoints: Mutex::new(CheckpointState { files: checkpoints, heads: heads_writer, mark }),
+        checkpoints: Mutex::new(CheckpointState { files: checkpoints, heads: heads_writer, volume, mark }),
         flush_note,
         flushing: Mutex::new(()),
         pulse,

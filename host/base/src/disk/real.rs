@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{DirEntry, Disk, DiskFile, Space};
+use super::{DirEntry, Disk, DiskFile, Space, Volume};
 
 /// The file system of this host, by std and a few positional calls.
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,6 +59,10 @@ impl Disk for RealDisk {
         File::open(path)?.sync_all()
     }
 
+    fn volume(&self, path: &Path) -> io::Result<Arc<dyn Volume>> {
+        Ok(Arc::new(RealVolume(File::open(path)?)))
+    }
+
     fn space(&self, path: &Path) -> io::Result<Space> {
         let found = rustix::fs::statvfs(path)?;
         let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
@@ -82,6 +86,15 @@ impl Disk for RealDisk {
             Err(Errno::AGAIN | Errno::ACCESS) => Err(io::ErrorKind::WouldBlock.into()),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Any file of it. Kept open, because Linux tells errors of writing that it met since (from 5.8 on).
+struct RealVolume(File);
+
+impl Volume for RealVolume {
+    fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.0)?)
     }
 }
 

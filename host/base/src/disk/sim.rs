@@ -46,7 +46,7 @@ use self::{
     fault::Faults,
     names::Names,
 };
-use super::{DirEntry, Disk, DiskFile, Space};
+use super::{DirEntry, Disk, DiskFile, Space, Volume};
 
 /// Bytes that a block takes of the capacity.
 pub const BLOCK_LEN: u64 = 4096;
@@ -314,6 +314,12 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn volume(&self, path: &Path) -> io::Result<Arc<dyn Volume>> {
+        let mut state = self.0.lock();
+        state.faults.read(Operation::Open, path)?;
+        Ok(Arc::new(SimVolume { disk: self.clone(), life: state.life, path: path.into() }))
+    }
+
     fn space(&self, path: &Path) -> io::Result<Space> {
         let mut state = self.0.lock();
         state.faults.read(Operation::Space, path)?;
@@ -380,6 +386,37 @@ impl Drop for SimLock {
         let mut state = self.disk.0.lock();
         if state.life == self.life {
             state.locked.retain(|id| *id != self.id);
+        }
+    }
+}
+
+struct SimVolume {
+    disk: SimDisk,
+    life: u64,
+    path: std::path::PathBuf,
+}
+
+impl Volume for SimVolume {
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.0.lock();
+        state.faults.alive()?;
+        if state.life != self.life {
+            return Err(io::Error::other("the volume was opened before the simulated reboot"));
+        }
+        let State { rng, files, faults, names, .. } = &mut *state;
+        match faults.change(Operation::Sync, &self.path) {
+            Ok(()) => {
+                files.iter_mut().flatten().for_each(Data::sync);
+                names.sync_all();
+                state.free_unreachable();
+                Ok(())
+            }
+            Err(failure) => {
+                if !failure.crashed {
+                    files.iter_mut().flatten().for_each(|data| data.fail_sync(rng));
+                }
+                Err(failure.error)
+            }
         }
     }
 }

@@ -157,6 +157,11 @@ impl QueueFiles {
         Ok(())
     }
 
+    /// All of it is durable by other means.
+    pub(crate) fn note_synced(&self) {
+        *self.unsynced.lock() = Unsynced { files: 0..0, names: false };
+    }
+
     /// Forgets entries from `slot` on: zeros in its file, later files removed. Not durable: what comes back after a crash
     /// is told from entries by the log that it does not match.
     pub(crate) fn truncate(&self, slot: u64) -> Result<(), DiskError> {

@@ -8,7 +8,7 @@ use std::{
 
 use gantry_base::{
     disk::{
-        DirEntry, Disk, DiskFile, Space,
+        DirEntry, Disk, DiskFile, Space, Volume,
         sim::{Reboot, SimDisk},
     },
     watermark::Watermark,
@@ -103,6 +103,10 @@ impl Disk for Watching {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.0.disk.sync_dir(path)
     }
+    fn volume(&self, path: &Path) -> io::Result<Arc<dyn Volume>> {
+        self.0.disk.volume(path)
+    }
+
     fn space(&self, path: &Path) -> io::Result<Space> {
         self.0.disk.space(path)
     }

@@ -141,6 +141,13 @@ impl Names {
         Ok(())
     }
 
+    pub(super) fn sync_all(&mut self) {
+        for dir in &mut self.dirs {
+            dir.pending.clear();
+            dir.durable = dir.now.clone();
+        }
+    }
+
     pub(super) fn power_loss(&mut self, rng: &mut SplitMix64) {
         for dir in &mut self.dirs {
             let kept = rng.below(dir.pending.len() as u64 + 1) as usize;
