@@ -45,6 +45,7 @@ mod keys;
 mod mark;
 mod open;
 mod query;
+mod scrub;
 mod settle;
 mod slots;
 

@@ -1,7 +1,7 @@
 //! Looking for damage before somebody needs what is damaged.
 //!
 //! A pass reads the whole log and checks every record, then every consume queue: a file that is full is compared with its
-//! checksum in the [`sidecar`](crate::sidecar), one that has none or does not match, and the part of the last file that is
+//! checksum in the [`sidecar`](crate::sidecar) (full index files too, which are built again when they do not match), one that has none or does not match, and the part of the last file that is
 //! written, entry by entry with the log. Wrong entries are corrected, damaged records are noted for the operator while other
 //! copies of them may still exist. It reads at a bounded rate, and what was not in memory before is not left there.
 
@@ -77,6 +77,13 @@ enum Place {
     Log {
         position: u64,
     },
+    /// The sum of the first file left, as far as it was read.
+    Index {
+        left: VecDeque<(u64, String)>,
+        at: u64,
+        hasher: crc32fast::Hasher,
+        seen: BTreeSet<String>,
+    },
     Queues {
         left: VecDeque<Arc<Queue>>,
         file: u64,
@@ -142,6 +149,37 @@ impl Inner {
                         (*file, *slot, *corrected) = (0, 0, 0);
                     }
                     read.unwrap_or(0)
+                }
+                None => {
+                    let (seen, left) = (std::mem::take(seen), self.index.sealed_files().into());
+                    scrub.place = Place::Index { left, at: 0, hasher: crc32fast::Hasher::new(), seen };
+                    0
+                }
+            },
+            Place::Index { left, at, hasher, seen } => match left.front().cloned() {
+                Some((number, name)) => {
+                    let name = format!("index/{name}");
+                    let read = self.sum_piece(&name, *at, hasher);
+                    *at += read;
+                    if read < STEP_BYTES {
+                        let sum = Sum { length: *at, crc32: std::mem::take(hasher).finalize() };
+                        *at = 0;
+                        left.pop_front();
+                        match scrub.sidecar.get(&name).filter(|known| *known != sum) {
+                            Some(known) => {
+                                let (found, known) = (sum.crc32, known.crc32);
+                                let problem = format!("its checksum is {found:08x}, it was sealed with {known:08x}");
+                                self.index.found_damaged(number, &problem);
+                                // It and newer ones are made anew, under other names.
+                                left.clear();
+                            }
+                            None => {
+                                scrub.sidecar.set(&name, sum);
+                                seen.insert(name);
+                            }
+                        }
+                    }
+                    read
                 }
                 None => {
                     let seen = std::mem::take(seen);
@@ -253,6 +291,23 @@ impl Inner {
             (*cursor.file, *cursor.slot, *cursor.corrected) = (*cursor.file + 1, 0, 0);
         }
         Ok(Some(read))
+    }
+
+    /// Adds a piece of a file to its sum; returns its bytes, fewer than a step's at the end. A file that cannot be read ends
+    /// there, and its sum is wrong.
+    fn sum_piece(&self, name: &str, at: u64, hasher: &mut crc32fast::Hasher) -> u64 {
+        let mut piece = vec![0; STEP_BYTES as usize];
+        let file = self.disk.open_read_only(&self.dir.join(name));
+        match file.and_then(|file| file.read_at(&mut piece, at).inspect(|_| file.forget_pages(at, STEP_BYTES))) {
+            Ok(found) => {
+                hasher.update(&piece[..found]);
+                found as u64
+            }
+            Err(error) => {
+                tracing::error!(name, %error, "an index file cannot be checked");
+                0
+            }
+        }
     }
 
     /// Compares entries with the records that they stand for, correcting them; returns the bytes read.

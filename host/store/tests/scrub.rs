@@ -173,3 +173,23 @@ fn a_dump_shows_every_record_and_says_what_is_damaged() {
     assert_eq!(dump(world.sent[6].position + 1), all[7..], "the first record behind the place");
     assert_eq!(dump(u64::MAX), []);
 }
+
+#[test]
+fn a_full_index_file_that_does_not_have_its_checksum_is_built_again() {
+    let world = World::with_index_files_of(4);
+    for n in 0..20 {
+        world.append_keyed(&world.queues[0], format!("key{n}").as_bytes());
+    }
+    let world = world.settled();
+    while world.store().step(Step::Index) {}
+    pass(&world);
+    assert_eq!(world.store().metrics().index_damaged.get(), 0);
+    let folder = Path::new(consumer::DIR).join("index");
+    let first = world.disk.list(&folder).unwrap().remove(0).name;
+    flip(&world, &format!("index/{first}"), 45);
+    pass(&world);
+    assert_eq!(world.store().metrics().index_damaged.get(), 1);
+    while world.store().step(Step::Index) {}
+    pass(&world);
+    assert_eq!(world.store().metrics().index_damaged.get(), 1, "what was built again is well");
+}

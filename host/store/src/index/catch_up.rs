@@ -195,8 +195,8 @@ impl Index {
         }
     }
 
-    /// A query met an entry that cannot be: the file and newer ones will be built again.
-    pub(super) fn found_damaged(&self, name: u64, problem: &str) {
+    /// A file has what cannot be, as a query or a scrub found: it and newer ones will be built again.
+    pub(crate) fn found_damaged(&self, name: u64, problem: &str) {
         let mut state = self.state.lock();
         let there = state.sealed.iter().any(|sealed| sealed.file.name == name)
             || state.active.as_ref().is_some_and(|active| active.file.name == name);

@@ -54,6 +54,12 @@ impl World {
         Self::with(1, Options { queue_file_entries, ..Options::default() })
     }
 
+    /// With so many entries in each index file.
+    pub(crate) fn with_index_files_of(index_file_entries: u32) -> Self {
+        let index_file_slots = 8;
+        Self::with(1, Options { queue_file_entries: 16, index_file_entries, index_file_slots, ..Options::default() })
+    }
+
     fn with(seed: u64, options: Options) -> Self {
         let disk = SimDisk::new(seed);
         let options = Options {
@@ -133,6 +139,17 @@ impl World {
 
     /// Appends one more message, which `sent` does not know.
     pub(crate) fn append(&self, queue: &Arc<Queue>, body: &[u8]) {
+        self.append_with(queue, body, &[]);
+    }
+
+    /// The same with the body as its key.
+    pub(crate) fn append_keyed(&self, queue: &Arc<Queue>, key: &[u8]) {
+        self.append_with(queue, key, &[b"KEYS\x01", key, b"\x02"]);
+    }
+
+    fn append_with(&self, queue: &Arc<Queue>, body: &[u8], properties: &[&[u8]]) {
+        let property = properties.concat();
+        let pieces = [&property[..]];
         let draft = Draft {
             queue,
             flag: 0,
@@ -143,7 +160,7 @@ impl World {
             reconsume_times: 0,
             prepared_transaction_offset: 0,
             body,
-            properties: &[],
+            properties: &pieces,
         };
         self.store().append(&[draft], &mut Vec::new()).unwrap();
     }
