@@ -1,6 +1,7 @@
 //! What the broker needs of the log for longer than retention keeps it.
 //!
-//! - The journal of consumer offsets, until the snapshot holds it: [`Holds::consumer_offsets`] follows every snapshot.
+//! - The journal of consumer offsets, until the snapshot holds it: [`Holds::consumer_offsets`] follows every snapshot, and
+//!   one is made when the store wants to delete.
 //! - Delayed messages, until they are delivered: [`Holds::delayed_messages`] follows here when the store wants to delete.
 //! - Timed messages, until they are delivered or stored anew: [`timer`](crate::timer) moves [`Holds::timed_messages`] on.
 
@@ -39,18 +40,23 @@ impl Holds {
     }
 }
 
-/// Moves the hold of delayed messages on whenever the store wants to delete what it holds.
+/// Moves the holds on whenever the store wants to delete what they hold.
 pub(crate) async fn follow(broker: Arc<Broker>, cancel: CancellationToken) {
-    let hold = &broker.options.holds.delayed_messages;
+    let Holds { consumer_offsets, delayed_messages: hold, .. } = &broker.options.holds;
     let mut failing = false;
     loop {
-        let wanted = broker.store.expiring().reached(hold.get() + 1);
+        let wanted = broker.store.expiring().reached(hold.get().min(consumer_offsets.get()) + 1);
         tokio::select! {
             () = cancel.cancelled() => return,
             wanted = wanted => if wanted.is_err() { return },
         }
         let worker = broker.clone();
-        let found = tokio::task::spawn_blocking(move || undelivered_from(&worker)).await;
+        let found = tokio::task::spawn_blocking(move || {
+            // Who saves it regularly says so when it fails; without space the rest must go on all the same.
+            let _ = worker.offsets.snapshot();
+            undelivered_from(&worker)
+        });
+        let found = found.await;
         match found {
             Ok(Ok((position, delivered_below))) => {
                 failing = false;

@@ -19,6 +19,9 @@ pub(crate) fn start(filter: Option<&str>) -> Result<()> {
         .with_env_filter(parsed)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // stderr is often a file on the disk that fills. Told of its own failure it would print that to stderr, and panic in
+        // whatever thread had something to say.
+        .log_internal_errors(false)
         .init();
     Ok(())
 }

@@ -21,7 +21,10 @@ const FULL_RETRY: Duration = Duration::from_millis(200);
 pub(crate) fn start(inner: &Arc<Inner>) -> std::io::Result<Vec<JoinHandle<()>>> {
     let spawn = |name: &str, run: fn(&Inner)| {
         let inner = inner.clone();
-        std::thread::Builder::new().name(format!("store-{name}")).spawn(move || run(&inner))
+        std::thread::Builder::new().name(format!("store-{name}")).spawn(move || {
+            let watched = Watched(&inner);
+            run(watched.0);
+        })
     };
     let mut threads = vec![
         spawn("flush", flush)?,
@@ -34,6 +37,18 @@ pub(crate) fn start(inner: &Arc<Inner>) -> std::io::Result<Vec<JoinHandle<()>>> 
         threads.push(spawn("scrub", scrub::follow)?);
     }
     Ok(threads)
+}
+
+/// Stops the log when its thread panics: nobody would move its position any more, and everybody who waits for it would
+/// wait for ever.
+struct Watched<'a>(&'a Inner);
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(&"a thread of the store panicked; this is a fault of Gantry, please report it with the log");
+        }
+    }
 }
 
 fn flush(inner: &Inner) {

@@ -98,6 +98,9 @@ impl Inner {
             return Ok(false);
         };
         self.marks.expiring.advance(decision.below);
+        if self.checkpoints.lock().mark.position < decision.below {
+            self.checkpoint()?;
+        }
         let below = self.release(decision.below, reason);
         if below <= self.log.min() {
             return Ok(false);
