@@ -62,7 +62,6 @@ pub const ALL: &[Planted] = &[
     planted(PlantedBug::BelieveHalfEntry, "a torn entry counts as one, and the queue's end is wrong"),
     planted(PlantedBug::CheckpointBeforeQueues, "entries before the checkpoint are lost"),
     planted(PlantedBug::ForgetClosedQueueFile, "entries in queue files that were closed before their sync are lost"),
-    planted(PlantedBug::OldHeads, "queues end where an older list of heads says"),
     planted(PlantedBug::SkipQueueSync, "entries before the checkpoint are lost"),
     planted(PlantedBug::SkipQueueNameSync, "queue files before the checkpoint are lost"),
     planted(PlantedBug::ForgetUnsynced, "entries of one queue before the checkpoint are lost"),

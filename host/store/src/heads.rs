@@ -44,7 +44,6 @@ use rustc_hash::FxHashMap;
 use crate::{
     error::{DiskError, SYNC, While},
     log::Log,
-    planted::{self, PlantedBug},
     queue::Queue,
     queues::Queues,
     tombstone::Tombstones,
@@ -112,10 +111,7 @@ impl Heads {
             }
             bytes => bytes.doing("read", &path)?,
         };
-        let Some(mut heads) = Heads::parse(&bytes) else { return Ok(Err(format!("{FILE} has no whole snapshot"))) };
-        if planted::is(PlantedBug::OldHeads) {
-            heads.position = heads.position.max(checkpoint);
-        }
+        let Some(heads) = Heads::parse(&bytes) else { return Ok(Err(format!("{FILE} has no whole snapshot"))) };
         let position = heads.position;
         if position < checkpoint {
             return Ok(Err(format!("{FILE} ends whole at position {position}, the checkpoint is at {checkpoint}")));

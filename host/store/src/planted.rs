@@ -58,8 +58,6 @@ pub enum PlantedBug {
     CheckpointBeforeQueues,
     /// The checkpoint covers what is dispatched and not flushed.
     CheckpointPastFlushed,
-    /// Heads that are older than the checkpoint are used as if they were of its position.
-    OldHeads,
     /// A torn slot of the checkpoint is believed.
     SkipCheckpointCrc,
     /// The checkpoint does not sync the queues.
