@@ -83,7 +83,8 @@ impl SendReply<'_> {
     fn encode_binary(&self, out: &mut BytesMut, opaque: i32, code: i32) {
         let start = out.len();
         let transaction_id = self.transaction_id.unwrap_or_default();
-        out.reserve(FIXED_LEN + self.message_id.len() + self.region.len() + transaction_id.len());
+        let recall_handle = self.recall_handle.map_or(0, str::len);
+        out.reserve(FIXED_LEN + self.message_id.len() + self.region.len() + transaction_id.len() + recall_handle);
         // Lengths of the frame, the header and extFields are filled in at the end; there is no remark.
         let mut head = [0; 29];
         head[8..10].copy_from_slice(&(code as i16).to_be_bytes());
@@ -102,6 +103,9 @@ impl SendReply<'_> {
         put_pair(out, b"\0\x0bqueueOffset", itoa::Buffer::new().format(self.queue_offset).as_bytes());
         if self.transaction_id.is_some() {
             put_pair(out, b"\0\x0dtransactionId", transaction_id.as_bytes());
+        }
+        if let Some(recall_handle) = self.recall_handle {
+            put_pair(out, b"\0\x0crecallHandle", recall_handle.as_bytes());
         }
         let len = out.len() - start;
         let frame = &mut out[start..];
