@@ -5,6 +5,7 @@
 mod bench;
 mod command_line;
 mod demo;
+mod flow;
 mod node;
 mod process;
 mod query;
