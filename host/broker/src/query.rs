@@ -14,6 +14,7 @@ use gantry_protocol::{
     },
 };
 use gantry_store::{IndexState, KeyQuery, KeysFound, Wait};
+use tokio::time::Instant;
 
 use crate::{
     broker::Broker,
@@ -40,16 +41,19 @@ impl Asked {
 }
 
 /// Looks and answers.
-pub(crate) async fn answer(broker: Arc<Broker>, to: ReplyTo, asked: Asked) -> BytesMut {
-    // The semaphore is never closed.
-    let _permit = broker.blocking_pulls.acquire().await.ok();
-    let worker = broker.clone();
-    let answered = tokio::task::spawn_blocking(move || match asked {
-        Asked::ByKey(query) => by_key(&worker, to, &query),
-        Asked::ByPlace(view) => by_place(&worker, to, view),
-    });
-    let answered = answered.await;
-    let answered = answered.unwrap_or_else(|stopped| Err(Refusal::new(response::SYSTEM_ERROR, stopped.to_string())));
+pub(crate) async fn answer(broker: Arc<Broker>, to: ReplyTo, asked: Asked, arrived: Instant) -> BytesMut {
+    let answered = match broker.blocking_place(arrived).await {
+        Ok(_place) => {
+            let worker = broker.clone();
+            let answered = tokio::task::spawn_blocking(move || match asked {
+                Asked::ByKey(query) => by_key(&worker, to, &query),
+                Asked::ByPlace(view) => by_place(&worker, to, view),
+            });
+            let answered = answered.await;
+            answered.unwrap_or_else(|stopped| Err(Refusal::new(response::SYSTEM_ERROR, stopped.to_string())))
+        }
+        Err(refusal) => Err(refusal),
+    };
     answered.unwrap_or_else(|refusal| {
         let mut out = BytesMut::new();
         to.refuse(&mut out, &refusal);

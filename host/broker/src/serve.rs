@@ -114,7 +114,7 @@ fn serve_one(broker: &Arc<Broker>, peer: &Peer, frame: &Frame<'_>, replies: &mut
             Err(error) => to.refuse(replies.now(), &error.into()),
         },
         QUERY_MESSAGE | VIEW_MESSAGE_BY_ID => match Asked::parse(&frame.header) {
-            Ok(asked) => replies.later(1, query::answer(broker.clone(), to, asked)),
+            Ok(asked) => replies.later(1, query::answer(broker.clone(), to, asked, replies.arrived())),
             Err(error) => to.refuse(replies.now(), &error.into()),
         },
         _ => {
