@@ -366,7 +366,8 @@ impl World<'_> {
             body.resize(3000, b'!');
         }
         let number = |body: &[u8]| String::from_utf8_lossy(&body[..8]).into_owned();
-        let properties: Vec<_> = messages.iter().map(|(_, body)| keys::properties(&number(body))).collect();
+        let properties: Vec<_> =
+            messages.iter().map(|(_, body)| keys::properties(&number(body), self.plan.uniform)).collect();
         let properties: Vec<[&[u8]; 1]> = properties.iter().map(|properties| [&properties[..]]).collect();
         let drafts: Vec<_> = messages
             .iter()

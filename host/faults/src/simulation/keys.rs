@@ -9,11 +9,11 @@ use gantry_store::*;
 const TWINS: [&str; 2] = ["Aa", "BB"];
 
 /// The encoded properties of a message: a key of its own, one that some share, and one of the twins.
-pub(super) fn properties(number: &str) -> Vec<u8> {
+pub(super) fn properties(number: &str, uniform: bool) -> Vec<u8> {
     let value: u64 = number.parse().unwrap_or(0);
     let (shared, twin) = (value % 5, TWINS[(value % 2) as usize]);
     // A few have none, so that the index ends before the log does.
-    if value % 7 == 3 {
+    if value % 7 == 3 && !uniform {
         return b"TAGS\x01tag\x02".to_vec();
     }
     format!("TAGS\x01tag\x02UNIQ_KEY\x01u{number}\x02KEYS\x01 s{shared} {twin}\x02").into_bytes()
