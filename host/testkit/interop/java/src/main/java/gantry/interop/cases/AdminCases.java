@@ -9,6 +9,7 @@ import gantry.interop.Sent;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Collectors;
 import org.apache.rocketmq.client.QueryResult;
@@ -152,18 +153,15 @@ public final class AdminCases {
             String id = Payload.id(messages.get(i));
             String unique = results.get(i).getMsgId();
             // The id that the producer made goes through the index, the broker's own names a place in its log.
-            Check.eventually(10, () -> id.equals(idOrNull(env.admin().queryMessageByUniqKey(topic, unique))),
-                () -> "nothing found under the id " + unique);
+            Check.eventually(10, () -> foundById(env, topic, unique).equals(Set.of(id)),
+                () -> "not just its message found under the id " + unique);
+            Check.equal(id, Payload.id(producer.viewMessage(topic, unique)), "message viewed by the producer's id");
             MessageExt viewed = env.admin().viewMessage(topic, results.get(i).getOffsetMsgId());
             Check.equal(id, Payload.id(viewed), "message viewed by its offsetMsgId");
             Check.that(Payload.intact(viewed), "the viewed message is not intact");
             Check.equal(unique, viewed.getMsgId(), "id of the viewed message");
         }
         return messages.size() + " by either id";
-    }
-
-    private static String idOrNull(MessageExt message) {
-        return message == null ? null : Payload.id(message);
     }
 
     private static String queryByTime(Env env) throws Exception {
@@ -205,11 +203,18 @@ public final class AdminCases {
         return "5 keys of 2 hashes";
     }
 
-    /** Ids of the messages that have a key; the client says "no message" by an exception. */
+    /** Ids of the messages that have a key. The client says "no message" by an exception. */
     private static Set<String> found(Env env, String topic, String key, long begin, long end) throws Exception {
+        return ids(() -> env.admin().queryMessage(topic, key, 8, begin, end));
+    }
+
+    private static Set<String> foundById(Env env, String topic, String unique) throws Exception {
+        return ids(() -> env.admin().queryMessageByUniqKey(null, topic, unique, 8, 0, Long.MAX_VALUE));
+    }
+
+    private static Set<String> ids(Callable<QueryResult> query) throws Exception {
         try {
-            return env.admin().queryMessage(topic, key, 8, begin, end).getMessageList().stream()
-                .map(Payload::id).collect(Collectors.toSet());
+            return query.call().getMessageList().stream().map(Payload::id).collect(Collectors.toSet());
         } catch (MQClientException e) {
             if (e.getResponseCode() == ResponseCode.NO_MESSAGE) {
                 return Set.of();
