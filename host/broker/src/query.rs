@@ -96,7 +96,8 @@ fn remarks(found: &KeysFound, state: IndexState) -> Vec<String> {
         }
         IndexState::Stopped { reason } => Some(format!("the index stopped, later messages are not in it: {reason}")),
     };
-    stopped.into_iter().chain(index).collect()
+    let unreadable = found.unreadable.as_ref().map(|damage| format!("one that may match cannot be read: {damage}"));
+    stopped.into_iter().chain(unreadable).chain(index).collect()
 }
 
 fn by_place(broker: &Broker, to: ReplyTo, view: ViewMessage) -> Result<BytesMut, Refusal> {

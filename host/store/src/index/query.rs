@@ -54,6 +54,8 @@ pub struct KeysFound {
     pub last_update_offset: u64,
     /// It looked no further because of this limit: older messages may have the key too.
     pub stopped: Option<QueryLimit>,
+    /// A message that may have the key could not be read, because of this damage or disk error.
+    pub unreadable: Option<String>,
 }
 
 /// A limit on the work of one query.
@@ -87,8 +89,17 @@ struct Broken {
 pub(crate) fn query(inner: &Inner, wanted: &KeyQuery<'_>) -> Result<KeysFound, ReadError> {
     let hash = keys::hash(wanted.topic, wanted.key);
     let looks = inner.index.looks(hash);
-    let mut search =
-        Search { inner, wanted, hash, found: BTreeMap::new(), bytes: 0, walked: 0, read: 0, stopped: None };
+    let mut search = Search {
+        inner,
+        wanted,
+        hash,
+        found: BTreeMap::new(),
+        bytes: 0,
+        walked: 0,
+        read: 0,
+        stopped: None,
+        unreadable: None,
+    };
     for look in &looks {
         if search.is_done() {
             break;
@@ -110,6 +121,7 @@ pub(crate) fn query(inner: &Inner, wanted: &KeyQuery<'_>) -> Result<KeysFound, R
     Ok(KeysFound {
         count: search.found.len(),
         stopped: search.stopped,
+        unreadable: search.unreadable,
         records: search.found.into_values().collect::<Vec<_>>().concat(),
         last_update_ms: last.map_or(0, |header| header.end_ms),
         last_update_offset: last.map_or(0, |header| header.end_offset),
@@ -148,6 +160,7 @@ struct Search<'a> {
     walked: usize,
     read: usize,
     stopped: Option<QueryLimit>,
+    unreadable: Option<String>,
 }
 
 impl Search<'_> {
@@ -199,8 +212,17 @@ impl Search<'_> {
             return Ok(());
         }
         self.read += 1;
-        let bytes = crate::lookup::record(self.inner, PhysicalOffset(offset), Wait::Allowed)?;
-        let Some(bytes) = bytes else { return Ok(()) };
+        let bytes = match crate::lookup::record(self.inner, PhysicalOffset(offset), Wait::Allowed) {
+            Ok(Some(bytes)) => bytes,
+            // Of a topic that was deleted, or the log does not begin that early any more.
+            Ok(None) => return Ok(()),
+            // One damaged message must not hide the others, nor be passed over in silence.
+            Err(damaged @ ReadError::Damaged(_)) => {
+                self.unreadable = Some(damaged.to_string());
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         let Ok(record) = RecordView::parse(&bytes) else { return Ok(()) };
         let in_time = (self.wanted.begin_ms..=self.wanted.end_ms).contains(&record.store_ms());
         let has = keys::has(&record, self.wanted.topic, self.wanted.key) || planted::is(PlantedBug::TrustKeyHash);
