@@ -15,7 +15,7 @@ use std::{
 use gantry_base::{
     clock::Clock,
     disk::{
-        DirEntry, Disk, DiskFile, Space,
+        DirEntry, Disk, DiskFile, Space, Volume,
         sim::{Fault, Operation, SimDisk},
     },
 };
@@ -323,6 +323,9 @@ impl Disk for Interposing {
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.0.disk.sync_dir(path)
+    }
+    fn volume(&self, path: &Path) -> io::Result<Arc<dyn Volume>> {
+        self.0.disk.volume(path)
     }
     fn space(&self, path: &Path) -> io::Result<Space> {
         self.0.disk.space(path)
