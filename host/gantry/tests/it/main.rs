@@ -10,3 +10,4 @@ mod node;
 mod process;
 mod query;
 mod reload;
+mod store;
