@@ -110,7 +110,9 @@ fn append(store: &Store, messages: usize, queues: &[Arc<Queue>]) {
 }
 
 fn open(dir: &Path, background: Background) -> (Store, RecoveryReport) {
-    let options = Options { flush: Flush::Async { interval_ms: 500 }, background, ..Options::default() };
+    // A nearly full disk is no reason not to measure.
+    let retention = RetentionOptions { disk_refuse_percent: 101, ..RetentionOptions::default() };
+    let options = Options { flush: Flush::Async { interval_ms: 500 }, background, retention, ..Options::default() };
     Store::open(Arc::new(RealDisk), dir, options, &mut |_| {}).unwrap()
 }
 

@@ -31,7 +31,14 @@ fn options(segment_size_bytes: u64, size_bytes: u64) -> Options {
         queue_file_entries: 1_000,
         allocate_ahead_bytes: 1 << 20,
         background: Background::Stepped,
-        retention: RetentionOptions { size_bytes, age_ms: 0, segments_per_pass_max: 10, ..RetentionOptions::default() },
+        // A nearly full disk is no reason not to measure.
+        retention: RetentionOptions {
+            size_bytes,
+            age_ms: 0,
+            disk_force_percent: 101,
+            disk_refuse_percent: 101,
+            ..RetentionOptions::default()
+        },
         ..Options::default()
     }
 }

@@ -28,6 +28,8 @@ fn options() -> Options {
         allocate_ahead_bytes: 4096,
         background: Background::Stepped,
         clock: Clock::manual(1_700_000_000_000),
+        // The disk that the tests run on may be nearly full.
+        retention: RetentionOptions { disk_refuse_percent: 101, ..RetentionOptions::default() },
         ..Options::default()
     }
 }
