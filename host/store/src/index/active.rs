@@ -44,8 +44,8 @@ pub(crate) struct Damaged {
 }
 
 impl Active {
-    pub(crate) fn new(file: Arc<IndexFile>, header: Header, applied: u32) -> Self {
-        let slots = SlotTable::new(file.shape);
+    pub(crate) fn new(file: Arc<IndexFile>, header: Header, applied: u32, fresh: bool) -> Self {
+        let slots = SlotTable::new(file.shape, fresh);
         Active { file, header, slots, applied, encoded: Vec::new() }
     }
 

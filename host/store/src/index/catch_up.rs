@@ -228,7 +228,7 @@ impl Index {
                 state.sealed.split_off(keep).into_iter().map(|sealed| sealed.file.clone()).collect();
             removed.extend(state.active.take().map(|active| active.file));
             if let Some(last) = state.sealed.pop() {
-                state.active = Some(Active::new(last.file.clone(), last.header, last.header.next));
+                state.active = Some(Active::new(last.file.clone(), last.header, last.header.next, false));
             }
             // The record there may have its other keys in what is removed.
             state.covered = state.end_offset();

@@ -105,7 +105,7 @@ impl Index {
             }
             (None, None) => (0, 1),
         };
-        let mut active = files.pop().map(|last| Active::new(last.file, last.header, applied));
+        let mut active = files.pop().map(|last| Active::new(last.file, last.header, applied, false));
         let mut removed = Vec::new();
         let mut changed = false;
         // What the slots lack is put in; then what the log lost is taken out, from as many files as it takes.
@@ -133,7 +133,7 @@ impl Index {
             }
             adopted = true;
             removed.push(newest.file.name);
-            active = files.pop().map(|last| Active::new(last.file, last.header, last.header.next));
+            active = files.pop().map(|last| Active::new(last.file, last.header, last.header.next, false));
         }
         state.covered = covered.min(opening.end).max(opening.min);
         if let Some(newest) = active.as_mut().filter(|_| changed) {

@@ -105,7 +105,7 @@ impl Index {
             let _ = self.disk.remove_file(&self.folder.join(file_name(name)));
         });
         let file = Arc::new(file?);
-        let active = Active::new(file, header, header.next);
+        let active = Active::new(file, header, header.next, true);
         self.mark(work, active.mark(covered))?;
         let mut state = self.state.lock();
         if let Some(full) = state.active.replace(active) {

@@ -29,14 +29,19 @@ pub(crate) struct SlotTable {
     /// Pages that are being written. What is asked for again meanwhile is copied from here, because the file may have it
     /// or not.
     writing: Option<Arc<Dirty>>,
+    /// Pages that were never written in a file that this process made: they need not be read, and reading a hole without
+    /// waiting does not succeed.
+    unwritten: Vec<bool>,
 }
 
 /// Pages on their way to the file.
 pub(crate) struct Dirty(Pages);
 
 impl SlotTable {
-    pub(crate) fn new(shape: Shape) -> Self {
-        SlotTable { shape, pages: none(shape), writing: None }
+    /// Of a file; `fresh` when it was made just now.
+    pub(crate) fn new(shape: Shape, fresh: bool) -> Self {
+        let pages = none(shape);
+        SlotTable { shape, unwritten: vec![fresh; pages.len()], pages, writing: None }
     }
 
     /// The slot's value if it is in memory; else the file has it.
@@ -64,6 +69,7 @@ impl SlotTable {
         let mut page = Box::new(Page { slots: [0; PAGE_SLOTS as usize], dirty: false });
         match self.writing.as_ref().and_then(|dirty| dirty.0[number].as_deref()) {
             Some(copied) => page.slots = copied.slots,
+            None if self.unwritten[number] => {}
             None => {
                 let mut bytes = [0; PAGE_SLOTS as usize * 4];
                 let bytes = &mut bytes[..self.page_len(number)];
@@ -94,8 +100,9 @@ impl SlotTable {
     pub(crate) fn take_dirty(&mut self) -> Arc<Dirty> {
         debug_assert!(self.writing.is_none(), "one writing at a time");
         let mut pages = std::mem::replace(&mut self.pages, none(self.shape));
-        for page in &mut pages {
+        for (page, unwritten) in pages.iter_mut().zip(&mut self.unwritten) {
             page.take_if(|page| !page.dirty);
+            *unwritten &= page.is_none();
         }
         let dirty = Arc::new(Dirty(pages));
         self.writing = Some(dirty.clone());
@@ -195,7 +202,7 @@ mod tests {
 
     #[test]
     fn changed_pages_reach_the_file_and_are_forgotten() {
-        let (file, mut table) = (file(), SlotTable::new(SHAPE));
+        let (file, mut table) = (file(), SlotTable::new(SHAPE, false));
         // Two neighbours, one apart, and the short last page.
         for slot in [0, 1024, 3500, 4999] {
             assert_eq!(table.get(slot), None);
@@ -214,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_page_that_could_not_be_written_stays_changed() {
-        let (file, mut table) = (file(), SlotTable::new(SHAPE));
+        let (file, mut table) = (file(), SlotTable::new(SHAPE, false));
         set(&mut table, &file, 1, 10);
         set(&mut table, &file, 2000, 20);
         table.take_dirty();
