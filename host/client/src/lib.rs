@@ -16,6 +16,7 @@ mod offsets;
 mod producer;
 mod pull;
 mod query;
+mod recall;
 pub mod registration;
 mod route;
 

@@ -61,6 +61,8 @@ pub struct SendResult {
     pub queue: Queue,
     /// Its place there; of a batch that of the first.
     pub queue_offset: QueueOffset,
+    /// Recalls it, see [`Client::recall`], if it is a timed message.
+    pub recall_handle: Option<String>,
 }
 
 /// Sends messages; clones share the round of queues.
@@ -232,5 +234,6 @@ fn read_result(
         unique_key: envelope.unique_key.to_owned(),
         queue: Queue { id: header.ext.number("queueId").ok_or_else(|| missing("queueId"))?, ..queue.clone() },
         queue_offset: QueueOffset(header.ext.number("queueOffset").ok_or_else(|| missing("queueOffset"))?),
+        recall_handle: header.ext.get("recallHandle").map(|handle| handle.into_owned()),
     })
 }

@@ -11,3 +11,4 @@ mod process;
 mod query;
 mod reload;
 mod store;
+mod timers;
