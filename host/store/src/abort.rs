@@ -2,7 +2,8 @@
 //!
 //! It is RocketMQ's: there while a store is open, gone after an orderly end. RocketMQ writes its process id into it at every
 //! start. Gantry writes its name before, so that a start can tell who ran last: whether records without the property
-//! checksum are whole (RocketMQ's) or torn (Gantry's) depends on it.
+//! checksum are whole (RocketMQ's) or torn (Gantry's) depends on it. Behind the id stands how it flushed, `gantry 4711 async`:
+//! with asynchronous flush a power loss can take records back whose consume queue entries are on disk.
 
 use std::{io, path::Path};
 
@@ -13,6 +14,7 @@ use gantry_base::{
 
 use crate::{
     error::{DiskError, SYNC, While},
+    options::Flush,
     planted::{self, PlantedBug},
 };
 
@@ -45,15 +47,33 @@ pub(crate) fn last_run(disk: &dyn Disk, dir: &Path) -> Result<LastRun, DiskError
     }
 }
 
+/// Whether consume queues may have entries of records that the log lost: unless the process that died is known to have
+/// dispatched only what was flushed, and so did every one since the last orderly end.
+pub(crate) fn dispatched_unflushed(disk: &dyn Disk, dir: &Path) -> Result<bool, DiskError> {
+    let path = dir.join("abort");
+    match disk::read_whole(disk, &path, LEN_MAX) {
+        Ok(bytes) => Ok(!(bytes.starts_with(b"gantry ") && bytes.ends_with(b" sync"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Ok(true),
+        Err(error) => Err(error).doing("read", &path),
+    }
+}
+
 /// Marks the store as open, durably, before anything in it is changed. What `last` found stays readable until
 /// [`claim`]: with `other`, a crash from now on counts as that of the other program.
-pub(crate) fn mark_running(disk: &dyn Disk, dir: &Path, last: LastRun, other: bool) -> Result<(), DiskError> {
+pub(crate) fn mark_running(
+    disk: &dyn Disk,
+    dir: &Path,
+    last: LastRun,
+    other: bool,
+    flush: Flush,
+) -> Result<(), DiskError> {
     if last != LastRun::Ended {
         return Ok(());
     }
     let path = dir.join("abort");
     let file = disk.open(&path, true).doing("create", &path)?;
-    let text = if other { std::process::id().to_string() } else { own_text() };
+    let text = if other { std::process::id().to_string() } else { own_text(flush) };
     file.write_at(text.as_bytes(), 0).doing("write", &path)?;
     file.sync().doing(SYNC, &path)?;
     disk.sync_dir(dir).doing("sync folder", dir)
@@ -61,9 +81,9 @@ pub(crate) fn mark_running(disk: &dyn Disk, dir: &Path, last: LastRun, other: bo
 
 /// From now on a crash is Gantry's. Call it when the checkpoint says from where on records are Gantry's, before any is
 /// appended.
-pub(crate) fn claim(disk: &dyn Disk, dir: &Path) -> Result<(), DiskError> {
+pub(crate) fn claim(disk: &dyn Disk, dir: &Path, flush: Flush) -> Result<(), DiskError> {
     let path = dir.join("abort");
-    durable::replace(disk, &path, own_text().as_bytes(), false).doing("replace", &path)
+    durable::replace(disk, &path, own_text(flush).as_bytes(), false).doing("replace", &path)
 }
 
 /// Removes it: everything is on disk.
@@ -73,8 +93,12 @@ pub(crate) fn mark_stopped(disk: &dyn Disk, dir: &Path) -> Result<(), DiskError>
     disk.sync_dir(dir).doing("sync folder", dir)
 }
 
-fn own_text() -> String {
-    format!("gantry {}", std::process::id())
+fn own_text(flush: Flush) -> String {
+    let flushed = match flush {
+        Flush::Sync => "sync",
+        Flush::Async { .. } => "async",
+    };
+    format!("gantry {} {flushed}", std::process::id())
 }
 
 #[cfg(test)]
@@ -90,17 +114,36 @@ mod tests {
         disk.create_dir_all(dir).unwrap();
         let last = || last_run(&disk, dir).unwrap();
         assert_eq!(last(), LastRun::Ended);
-        mark_running(&disk, dir, LastRun::Ended, false).unwrap();
+        mark_running(&disk, dir, LastRun::Ended, false, Flush::Sync).unwrap();
         assert_eq!(last(), LastRun::Died);
         mark_stopped(&disk, dir).unwrap();
         assert_eq!(last(), LastRun::Ended);
         // The other program died; so does Gantry before it has understood what is there, and after.
-        mark_running(&disk, dir, LastRun::Ended, true).unwrap();
+        mark_running(&disk, dir, LastRun::Ended, true, Flush::Sync).unwrap();
         assert_eq!(last(), LastRun::OtherDied);
-        mark_running(&disk, dir, LastRun::OtherDied, true).unwrap();
+        mark_running(&disk, dir, LastRun::OtherDied, true, Flush::Sync).unwrap();
         assert_eq!(last(), LastRun::OtherDied);
-        claim(&disk, dir).unwrap();
+        claim(&disk, dir, Flush::Sync).unwrap();
         assert_eq!(last(), LastRun::Died);
+    }
+
+    #[test]
+    fn it_says_how_the_last_one_flushed() {
+        let disk = SimDisk::new(1);
+        let dir = Path::new("/s");
+        disk.create_dir_all(dir).unwrap();
+        let unflushed = || dispatched_unflushed(&disk, dir).unwrap();
+        assert!(!unflushed(), "nobody died");
+        mark_running(&disk, dir, LastRun::Ended, false, Flush::Sync).unwrap();
+        assert!(!unflushed());
+        claim(&disk, dir, Flush::Async { interval_ms: 500 }).unwrap();
+        assert!(unflushed());
+        mark_running(&disk, dir, LastRun::Died, false, Flush::Sync).unwrap();
+        assert!(unflushed(), "it stays so until an orderly end");
+        for text in ["gantry 4711", "4711", ""] {
+            durable::replace(&disk, &dir.join("abort"), text.as_bytes(), false).unwrap();
+            assert!(unflushed(), "{text:?} does not say");
+        }
     }
 
     #[test]

@@ -142,7 +142,8 @@ pub(crate) fn open(
     let log = Log::new(disk.clone(), log_folder.clone(), options.segment_size_bytes, segments);
     // Consume queues, checkpoint and checksums are trusted only as far as the program that ran last took care of them.
     let taken_over = takeover::happened(&log, last, mark)?;
-    abort::mark_running(&*disk, dir, last, taken_over)?;
+    let lost_entries = abort::dispatched_unflushed(&*disk, dir)?;
+    abort::mark_running(&*disk, dir, last, taken_over, options.flush)?;
     let something = mark.map_or(!log.segments().is_empty(), |mark| mark.position > 0);
     let rebuild = something && is_absent(&*disk, &queue_folder)?;
     if rebuild {
@@ -249,8 +250,9 @@ pub(crate) fn open(
     };
     report.queues_rebuilt |= dispatch(&log, targets, &mut dispatcher, end, &metrics, forget, progress)?;
     if untidy {
-        // With heads, what is not dispatched anew was not written since the checkpoint.
-        for queue in if heads.is_ok() { dispatcher.unsynced() } else { queues.all() } {
+        // With heads, what is not dispatched anew was not written since the checkpoint; unless it was, for records that the
+        // log lost. Their entries must go, or a later start without heads would take them for those of other records.
+        for queue in if heads.is_ok() && !lost_entries { dispatcher.unsynced() } else { queues.all() } {
             let early = u64::from(planted::is(PlantedBug::TruncateOffByOne));
             queue.files.truncate(queue.end().get().saturating_sub(early))?;
         }
@@ -305,9 +307,10 @@ pub(crate) fn open(
         lock: Mutex::new(Some(guard)),
     });
     inner.first_checkpoint()?;
-    if taken_over {
+    let first_unflushed = dirty && !lost_entries && inner.options.flush != Flush::Sync;
+    if taken_over || first_unflushed {
         // Only now: the checkpoint says from where on records are Gantry's, and none is there yet.
-        abort::claim(&*inner.disk, dir)?;
+        abort::claim(&*inner.disk, dir, inner.options.flush)?;
     }
     inner.look_at_disk();
     report.elapsed_ms = begun.elapsed().as_millis() as u64;
