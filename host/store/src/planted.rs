@@ -84,8 +84,6 @@ pub enum PlantedBug {
     IgnoreHold,
     /// Segments go before the queues' minimums move.
     DeleteBeforeMinimum,
-    /// Retention deletes what recovery would still read.
-    DeletePastCheckpoint,
     /// A queue's last file goes with its last message.
     RemoveLastQueueFile,
     /// Reads serve records whose checksum is wrong.

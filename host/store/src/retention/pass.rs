@@ -145,10 +145,7 @@ impl Inner {
 
     /// Up to where may be deleted what is due up to `below`; notes and says who holds the rest.
     fn release(&self, below: u64, reason: Reason) -> u64 {
-        let checkpoint = match planted::is(PlantedBug::DeletePastCheckpoint) {
-            true => u64::MAX,
-            false => self.checkpoints.lock().mark.position,
-        };
+        let checkpoint = self.checkpoints.lock().mark.position;
         let holds = self.options.holds.iter().map(|hold| (hold.name, hold.position.get()));
         // Recovery reads the log from the checkpoint on.
         let all = holds.chain([("the checkpoint", checkpoint)]);

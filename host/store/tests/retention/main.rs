@@ -231,7 +231,6 @@ fn every_planted_bug_of_retention_is_noticed() {
     for (bug, noticed) in [
         (PlantedBug::IgnoreHold, with_planted(PlantedBug::IgnoreHold, || hold_story(&options()))),
         (PlantedBug::DeleteBeforeMinimum, with_planted(PlantedBug::DeleteBeforeMinimum, || order_story(&options()))),
-        (PlantedBug::DeletePastCheckpoint, with_planted(PlantedBug::DeletePastCheckpoint, crashes)),
         (PlantedBug::RemoveLastQueueFile, with_planted(PlantedBug::RemoveLastQueueFile, crashes)),
     ] {
         let violation = noticed.expect_err(&format!("{bug:?} was not noticed"));
