@@ -74,6 +74,8 @@ pub struct Prepared {
     disk: SimDisk,
     options: Options,
     known: Vec<Known>,
+    /// A look for damage has gone through all of it, so that full files have their checksums.
+    looked_through: bool,
     /// Every file, sorted.
     pub files: Vec<PreparedFile>,
 }
@@ -111,6 +113,10 @@ impl Prepared {
             }
         }
         catch_up(&store);
+        let looked_through = recipe.left != Left::KilledUnchecked;
+        if looked_through {
+            scrub(&store);
+        }
         let known = known(&store, recipe)?;
         if recipe.left == Left::Clean {
             store.shutdown().map_err(|error| error.to_string())?;
@@ -119,7 +125,7 @@ impl Prepared {
         disk.reboot(Reboot::Kill);
         let mut files = Vec::new();
         list(&disk, Path::new(DIR), &mut files).map_err(|error| error.to_string())?;
-        Ok(Prepared { disk, options, known, files })
+        Ok(Prepared { disk, options, known, looked_through, files })
     }
 
     /// A copy of the disk for one trial.
@@ -130,8 +136,8 @@ impl Prepared {
     /// Opens a damaged copy and asks for everything in it, all of which was flushed. Correct content is fine, and so is an error
     /// that names a file or a place. Everything else is a violation, a message that is missing, too.
     ///
-    /// `newest_index`: the damaged file is the index file that is still written. It has no checksum, so keys may not be found in
-    /// it; that is counted.
+    /// `newest_index`: the damaged file is the index file that is still written. It has no checksum, and neither has any index
+    /// file before a look for damage has seen it full; so keys may not be found in it, which is counted.
     pub fn judge(&self, disk: &SimDisk, newest_index: bool) -> Result<Tally, String> {
         let (store, report) = match open(disk, &self.options) {
             Ok(opened) => opened,
@@ -141,17 +147,14 @@ impl Prepared {
         let mended_later = self.compare_keys(&store)? + tally.get(WRONG_ENTRY);
         if mended_later > 0 {
             // Nothing but a look at every file finds it; then it must be right.
-            for _ in 0..SCRUB_STEPS_MAX {
-                if !store.step(Step::Scrub) {
-                    break;
-                }
-            }
+            scrub(&store);
             let scrubbed = self.compare(&store, &report)?;
             let keys = self.compare_keys(&store)?;
-            if keys > 0 && newest_index {
-                tally.add("keys not found in the newest index file", keys);
+            let unchecked = newest_index || !self.looked_through;
+            if keys > 0 && unchecked {
+                tally.add("keys not found in an index file without checksum", keys);
             }
-            if scrubbed.get(WRONG_ENTRY) > 0 || (keys > 0 && !newest_index) {
+            if scrubbed.get(WRONG_ENTRY) > 0 || (keys > 0 && !unchecked) {
                 return Err("a wrong entry or key is still there after a scrub".to_owned());
             }
         }
@@ -314,6 +317,15 @@ fn list(disk: &SimDisk, folder: &Path, files: &mut Vec<PreparedFile>) -> std::io
         }
     }
     Ok(())
+}
+
+/// One look at every file.
+fn scrub(store: &Store) {
+    for _ in 0..SCRUB_STEPS_MAX {
+        if !store.step(Step::Scrub) {
+            break;
+        }
+    }
 }
 
 impl Prepared {
