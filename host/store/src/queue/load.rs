@@ -94,9 +94,21 @@ impl Below<'_> {
     fn matches_log(&self, files: &QueueFiles, slot: u64) -> Result<bool, DiskError> {
         let Some(entry) = self.entry(files, slot)? else { return Ok(false) };
         let position = entry.physical_offset.0;
-        if position < self.log.min() || entry.is_filler() {
-            // Its record was deleted with its segment; nothing contradicts it.
+        if entry.is_filler() {
             return Ok(true);
+        }
+        if position < self.log.min() {
+            // Its record was deleted with its segment. Half an entry of a later record may look like that, but not as if it
+            // lay behind the one before.
+            let Some(before) = slot.checked_sub(1) else { return Ok(true) };
+            if matches!(files.read(before, &mut [0; ENTRY_LEN], Wait::Allowed)?, Found::Bytes(0)) {
+                // It is the first of the files that are left.
+                return Ok(true);
+            }
+            let before = self.entry(files, before)?;
+            return Ok(before.is_some_and(|before| {
+                before.is_filler() || before.physical_offset.0 + u64::from(before.size) <= position
+            }));
         }
         let Some(found) = self.log.identity(position)? else { return Ok(false) };
         Ok((found.size, found.queue_id, found.queue_offset) == (entry.size, self.queue_id, slot)

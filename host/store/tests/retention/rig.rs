@@ -48,6 +48,8 @@ pub(crate) struct Rig {
     pub(crate) options: Options,
     pub(crate) clock: Clock,
     pub(crate) store: Store,
+    /// A crash takes the file with the queues' ends along.
+    pub(crate) lose_heads: bool,
     placed: Places,
 }
 
@@ -65,7 +67,7 @@ impl Rig {
     pub(crate) fn watched(disk: SimDisk, watched: Arc<dyn Disk>, options: Options) -> Self {
         let clock = options.clock.clone();
         let store = open(&watched, &options).unwrap();
-        Rig { disk, watched, options, clock, store, placed: Places::new() }
+        Rig { disk, watched, options, clock, store, lose_heads: false, placed: Places::new() }
     }
 
     /// Another life: after an orderly end, or after a crash.
@@ -75,6 +77,10 @@ impl Rig {
             Some(reboot) => {
                 self.disk.crash();
                 self.disk.reboot(reboot);
+                if self.lose_heads {
+                    // There may be none yet.
+                    let _ = self.disk.remove_file(&Path::new(super::DIR).join("queueHeads.gantry"));
+                }
             }
         }
         self.store = open(&self.watched, &self.options)?;

@@ -136,7 +136,8 @@ pub(crate) fn order_story(options: &Options) -> Result<(), String> {
 }
 
 /// A pass that crashes at each of its calls, with and without power, and what is found afterwards.
-pub(crate) fn crash_story(seed: u64, options: &Options) -> Result<(), String> {
+/// With `heads_lost` the file with the queues' ends is gone after the crash, so that they come from the queues' files.
+pub(crate) fn crash_story(seed: u64, options: &Options, heads_lost: bool) -> Result<(), String> {
     let mut options = options.clone();
     options.retention = RetentionOptions { size_bytes: 3 * SEGMENT, segments_per_pass_max: 4, ..never() };
     let prepared = |seed: u64| {
@@ -166,7 +167,9 @@ pub(crate) fn crash_story(seed: u64, options: &Options) -> Result<(), String> {
             while rig.store.step(Step::Retain) {}
             let wanted = rig.store.expiring().get();
             let told = |problem: String| format!("seed {seed}, crash at call {call}, {reboot:?}: {problem}");
+            rig.lose_heads = heads_lost;
             rig.reopen(Some(reboot)).map_err(told)?;
+            rig.lose_heads = false;
             rig.check(wanted).map_err(told)?;
             // It goes on: the rest is deleted, messages are taken, and a clean restart finds the same.
             rig.settle();
