@@ -61,10 +61,11 @@ pub(crate) fn all(folder: &Path, quick: bool) -> Result<usize> {
 
 /// Without a message there is no log file to be refused. A DLedger group elects itself first.
 fn first_message(broker: &RocketMq) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let address = broker.address;
+    // On a thread of its own, with a runtime that ends there: the caller is on one already.
     std::thread::scope(|scope| {
         let sent = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let deadline = tokio::time::Instant::now() + crate::PATIENCE;
                 loop {
