@@ -71,6 +71,8 @@ pub(crate) struct Dispatcher {
     touched: Vec<usize>,
     /// Places with entries since the last checkpoint.
     unsynced: Vec<usize>,
+    /// The piece behind `position` has its entries in some queues and not in others.
+    torn: bool,
 }
 
 /// Queues met so far.
@@ -103,6 +105,7 @@ impl Dispatcher {
             keys: Gathered::default(),
             touched: Vec::new(),
             unsynced: Vec::new(),
+            torn: false,
         }
     }
 
@@ -126,10 +129,12 @@ impl Dispatcher {
                 return Err(error);
             }
         };
+        self.torn = true;
         if let Err(error) = self.write_gathered(metrics) {
             self.drop_gathered();
             return Err(error.into());
         }
+        self.torn = false;
         to.index.insert(&self.keys, after);
         self.position = after;
         self.last_store_ms = store_ms.max(self.last_store_ms);
@@ -140,6 +145,11 @@ impl Dispatcher {
     /// last entry. Its topic may have been deleted and made anew since that record was written.
     pub(crate) fn pass_over_indexed(&mut self) {
         self.known.pass_over_indexed = true;
+    }
+
+    /// Whether queues may have entries of records behind `position`, so that their ends are of no one place in the log.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.torn && !planted::is(PlantedBug::CheckpointTorn)
     }
 
     /// Queues with entries that are not synced.

@@ -152,9 +152,11 @@ impl Inner {
 
     /// Moves the place that recovery would begin at to where dispatch is: syncs the consume queues written since, then
     /// writes the checkpoint. In this order, so that entries before the checkpoint are never missing.
-    pub(crate) fn checkpoint(&self) -> Result<(), DiskError> {
+    ///
+    /// `false` when it could not be done now, mostly for want of space; the one before stays good.
+    pub(crate) fn checkpoint(&self) -> Result<bool, DiskError> {
         if self.pulse.failure().is_some() {
-            return Ok(());
+            return Ok(false);
         }
         let done = self.try_checkpoint(false);
         if let Err(error) = &done {
@@ -167,13 +169,16 @@ impl Inner {
     /// The checkpoint at the end of opening, when nobody has to be told of a failure yet. Written even if the position is
     /// that of before: from now on the log's records all have their checksum, and the next recovery must know.
     pub(crate) fn first_checkpoint(&self) -> Result<(), DiskError> {
-        self.try_checkpoint(true)
+        self.try_checkpoint(true).map(drop)
     }
 
-    fn try_checkpoint(&self, first: bool) -> Result<(), DiskError> {
+    fn try_checkpoint(&self, first: bool) -> Result<bool, DiskError> {
         let mut state = self.checkpoints.lock();
         let (position, mut unsynced, last_store_ms, heads) = {
             let mut dispatcher = self.dispatcher.lock();
+            if dispatcher.is_torn() {
+                return Ok(false);
+            }
             let unsynced = dispatcher.take_unsynced();
             state.heads.note(unsynced.iter().cloned());
             let heads = state.heads.take(dispatcher.position, self.log.min(), &self.queues);
@@ -184,7 +189,7 @@ impl Inner {
             self.flush()?;
             if self.marks.flushed.get() < position {
                 // The log failed meanwhile.
-                return Ok(());
+                return Ok(false);
             }
         }
         unsynced.sort_by(|a, b| (a.topic(), a.id()).cmp(&(b.topic(), b.id())));
@@ -193,12 +198,12 @@ impl Inner {
             self.sync_queues(&unsynced, &*state.volume)?;
             self.index.checkpoint(false);
         }
-        let position = match state.heads.write(heads) {
-            Ok(()) => position.max(state.mark.position),
+        let (position, saved) = match state.heads.write(heads) {
+            Ok(()) => (position.max(state.mark.position), true),
             // Recovery would go on from the checkpoint before; the next one tries again.
             Err(error) if error.is_full() => {
                 tracing::warn!(%error, "no space to save where queues end: a restart would read more of the log until there is");
-                state.mark.position
+                (state.mark.position, false)
             }
             Err(error) => return Err(error),
         };
@@ -214,14 +219,16 @@ impl Inner {
         let flushed = self.marks.flushed.get();
         let (log_ms, queues_ms, index_ms) = (last_store_ms, last_store_ms, self.index.settled_ms());
         let rocketmq = RocketMark { log_ms, queues_ms, index_ms, flushed, confirmed: position };
-        state.files.write_rocketmq(rocketmq)
+        state.files.write_rocketmq(rocketmq)?;
+        Ok(saved)
     }
 
     fn sync_queues(&self, queues: &[Arc<Queue>], volume: &dyn Volume) -> Result<(), DiskError> {
         if queues.len() > self.options.queue_syncs_max {
             // Noted before: what is written meanwhile is not covered, and is synced next time.
             queues.iter().for_each(|queue| queue.files.note_synced());
-            return volume.sync().doing(SYNC, &self.queues.folder);
+            // Where it fails, pages of the index may be lost too, and the index's own sync would not say so any more.
+            return volume.sync().doing(SYNC, &self.queues.folder).inspect_err(|error| self.index.give_up(error));
         }
         let mut folders = BTreeSet::new();
         for queue in queues {
@@ -237,8 +244,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Saves where these queues begin now, with a checkpoint.
-    pub(crate) fn save_minimums(&self, queues: impl IntoIterator<Item = Arc<Queue>>) -> Result<(), DiskError> {
+    /// Saves where these queues begin now, with a checkpoint; `false` when that is left to the next one.
+    pub(crate) fn save_minimums(&self, queues: impl IntoIterator<Item = Arc<Queue>>) -> Result<bool, DiskError> {
         self.checkpoints.lock().heads.note(queues);
         self.checkpoint()
     }

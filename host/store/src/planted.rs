@@ -56,6 +56,8 @@ pub enum PlantedBug {
     BelieveHalfEntry,
     /// The checkpoint is written before the queues are synced.
     CheckpointBeforeQueues,
+    /// The checkpoint counts entries of a piece that is dispatched in part.
+    CheckpointTorn,
     /// The checkpoint covers what is dispatched and not flushed.
     CheckpointPastFlushed,
     /// A torn slot of the checkpoint is believed.

@@ -528,3 +528,97 @@ fn appenders_of_all_threads_share_the_log() {
     assert!(store.metrics().flushes.get() <= (THREADS * EACH) as u64 * 2);
     store.shutdown().unwrap();
 }
+
+#[test]
+fn a_checkpoint_waits_for_a_piece_that_is_dispatched_in_part() {
+    for seed in 0..40 {
+        let disk = SimDisk::new(seed);
+        let options = Options { flush: Flush::Async { interval_ms: 500 }, ..options() };
+        let (store, _) = open(&disk, options.clone());
+        let (no_space, first) = (store.queue_or_create("u", 0).unwrap(), store.queue_or_create("t", 0).unwrap());
+        append(&store, &no_space, &[b"one"]).unwrap();
+        append(&store, &first, &[b"two"]).unwrap();
+        let full = Fault { path_contains: "consumequeue/u".into(), errno: 28, ..Fault::once(Operation::Create) };
+        disk.fail(full);
+        assert!(!store.step(Step::Dispatch));
+        assert_eq!((first.end().get(), no_space.end().get(), store.dispatched().get()), (1, 0, 0), "half a piece");
+        store.step(Step::Checkpoint);
+        disk.reboot(Reboot::PowerLoss);
+        let (store, report) = open(&disk, options);
+        // Both records are there, or the power loss took them; no queue counts more than the log has.
+        let ends: u64 = ["t", "u"].iter().filter_map(|topic| store.queue(topic, 0)).map(|q| q.end().get()).sum();
+        assert_eq!(ends, report.records, "seed {seed}");
+    }
+}
+
+#[test]
+fn an_end_without_space_for_the_checkpoint_is_no_clean_one() {
+    let disk = SimDisk::new(1);
+    let (store, _) = open(&disk, options());
+    let queue = store.queue_or_create("t", 0).unwrap();
+    append(&store, &queue, &[b"one"]).unwrap();
+    settle(&store);
+    let full = Fault { path_contains: "queueHeads".into(), errno: 28, ..Fault::once(Operation::Write) };
+    disk.fail(full);
+    store.shutdown().unwrap();
+    let (store, report) = open(&disk, options());
+    assert_eq!((report.clean, report.taken_over), (false, false), "it is Gantry's own store still");
+    assert_eq!(bodies(&store, &store.queue("t", 0).unwrap()), [b"one"]);
+}
+
+#[test]
+fn a_crash_in_the_first_start_leaves_no_sign_of_another_program() {
+    for operation in 1..60 {
+        let disk = SimDisk::with_sector_len(operation, 16);
+        disk.crash_at(operation);
+        let opened = Store::open(Arc::new(disk.clone()), Path::new(DIR), options(), &mut |_| {});
+        if opened.is_ok() {
+            assert!(operation > 10);
+            break;
+        }
+        disk.reboot(Reboot::Kill);
+        let (store, _) = open(&disk, options());
+        let queue = store.queue_or_create("t", 0).unwrap();
+        append(&store, &queue, &[b"one"]).unwrap();
+        store.step(Step::Flush);
+        disk.reboot(Reboot::PowerLoss);
+        let (store, report) = open(&disk, options());
+        assert_eq!((report.clean, report.taken_over), (false, false), "crashed at call {operation}");
+        assert_eq!(bodies(&store, &store.queue("t", 0).unwrap()), [b"one"]);
+    }
+}
+
+#[test]
+fn a_topic_whose_deletion_has_begun_stays_hidden() {
+    let disk = SimDisk::new(1);
+    let (store, _) = open(&disk, options());
+    let queue = store.queue_or_create("t", 0).unwrap();
+    append_numbered(&store, &queue, 3);
+    settle(&store);
+    let full = Fault { path_contains: "deletedTopics".into(), errno: 28, ..Fault::once(Operation::Write) };
+    disk.fail(Fault { after: 1, ..full.clone() });
+    assert!(matches!(store.delete_topic("t"), Err(DeleteError::Disk { begun: true, .. })), "recorded, not finished");
+    append(&store, &store.queue_or_create("other", 0).unwrap(), &[b"x"]).unwrap();
+    disk.clear_faults();
+    disk.fail(full);
+    assert!(matches!(store.delete_topic("t"), Err(DeleteError::Disk { begun: true, .. })), "begun before");
+    assert!(store.queue("t", 0).is_none() && append(&store, &queue, &[b"x"]).is_err());
+    store.delete_topic("t").unwrap();
+    let anew = store.queue_or_create("t", 0).unwrap();
+    append(&store, &anew, &[b"new"]).unwrap();
+    settle(&store);
+    assert_eq!(bodies(&store, &anew), [b"new"]);
+}
+
+#[test]
+fn a_failed_sync_of_the_file_system_stops_the_index_too() {
+    let disk = SimDisk::new(1);
+    let (store, _) = open(&disk, Options { queue_syncs_max: 0, ..options() });
+    let queue = store.queue_or_create("t", 0).unwrap();
+    append(&store, &queue, &[b"one"]).unwrap();
+    settle(&store);
+    disk.fail(Fault { path_contains: "consumequeue".into(), ..Fault::once(Operation::Sync) });
+    store.step(Step::Checkpoint);
+    assert!(matches!(store.health(), Health::Failed(_)));
+    assert!(matches!(store.index_state(), IndexState::Stopped { .. }), "its pages may be lost as well");
+}

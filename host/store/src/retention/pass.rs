@@ -125,15 +125,15 @@ impl Inner {
                 queue.trim(below)?;
             }
         }
-        // So that the next opening need not look for minimums in the queues' files.
-        self.save_minimums(moved.iter().map(|queue| Arc::clone(queue)))?;
+        // The next opening takes minimums from where they are saved, and looks for later ones in the queues' files.
+        let saved = self.save_minimums(moved.iter().map(|queue| Arc::clone(queue)))?;
         let last_too = planted::is(PlantedBug::RemoveLastQueueFile);
-        for queue in moved.into_iter().filter(|queue| queue.has_stale_files(last_too)) {
+        for queue in moved.into_iter().filter(|queue| saved && queue.has_stale_files(last_too)) {
             // A topic that is deleted and made anew meanwhile would lose its new files.
             let _paused = self.dispatcher.lock();
             queue.remove_stale_files(last_too)?;
         }
-        state.swept = true;
+        state.swept = saved;
         self.tombstones.drop_below(below)?;
         self.index.expire(below);
         state.begins_ms = state.begins_ms.split_off(&below);
