@@ -68,13 +68,20 @@ pub(crate) fn mark_running(
     other: bool,
     flush: Flush,
 ) -> Result<(), DiskError> {
-    if last != LastRun::Ended {
-        return Ok(());
-    }
     let path = dir.join("abort");
     let file = disk.open(&path, true).doing("create", &path)?;
-    let text = if other { std::process::id().to_string() } else { own_text(flush) };
-    file.write_at(text.as_bytes(), 0).doing("write", &path)?;
+    let text = match last {
+        LastRun::Ended if other => std::process::id().to_string().into_bytes(),
+        LastRun::Ended => own_text(flush).into_bytes(),
+        // It may have died before this was durable, and then a power loss would change what it says.
+        LastRun::Died | LastRun::OtherDied => {
+            let mut text = vec![0; file.len().doing("look at", &path)?.min(LEN_MAX) as usize];
+            let found = file.read_at(&mut text, 0).doing("read", &path)?;
+            text.truncate(found);
+            text
+        }
+    };
+    file.write_at(&text, 0).doing("write", &path)?;
     file.sync().doing(SYNC, &path)?;
     disk.sync_dir(dir).doing("sync folder", dir)
 }
