@@ -254,11 +254,12 @@ impl Store {
         }
         let recorded = inner.tombstones.set(topic, Tombstone { below, folders_removed: false });
         if let Err(error) = recorded {
-            if error.certain {
+            // One that an earlier deletion hid stays hidden: that one is recorded.
+            if error.certain && !interrupted {
                 queues.iter().for_each(|queue| queue.set_gone(false));
                 inner.queues.unhide(topic);
             }
-            return Err(DeleteError::Disk { begun: !error.certain, source: error.source });
+            return Err(DeleteError::Disk { begun: !error.certain || interrupted, source: error.source });
         }
         dispatcher.forget(topic);
         queues.iter().for_each(|queue| queue.end().close());
@@ -393,7 +394,10 @@ fn finish(inner: &Inner) -> Result<(), DiskError> {
         }
     }
     inner.index.checkpoint(true);
-    inner.checkpoint()?;
+    // An end without a checkpoint of everything is none: the next open would take the rest for another program's.
+    if !inner.checkpoint()? {
+        return Ok(());
+    }
     abort::mark_stopped(&*inner.disk, &inner.dir)
 }
 
