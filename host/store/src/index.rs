@@ -193,6 +193,13 @@ impl Index {
         self.lags.advance(self.lags.get() + 1);
     }
 
+    /// Stops it for an error met elsewhere: nothing of it is marked as durable any more.
+    pub(crate) fn give_up(&self, error: &dyn Display) {
+        if self.enabled {
+            self.stop(&mut self.state.lock(), error);
+        }
+    }
+
     fn stop(&self, state: &mut State, error: &dyn Display) {
         self.level.store(false, Ordering::Release);
         if state.stopped.is_none() {
