@@ -36,6 +36,8 @@ pub use self::oracle::Oracle;
 
 const TOPICS: [&str; 3] = ["alpha", "beta", "%RETRY%gamma"];
 const QUEUES: u64 = 3;
+/// Makes a record of 256 bytes: it ends where sectors and blocks do, so that what a crash brings back behind it is a whole one.
+const UNIFORM_TEXT_LEN: u64 = 91;
 
 /// How a life ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,9 +80,11 @@ impl Plan {
     /// of other files lie where new ones go, all of the same length.
     pub fn reusing(seed: u64) -> Self {
         let mut plan = Plan::random(seed);
-        plan.options.segment_size_bytes = [8192, 16_384][(seed % 2) as usize];
+        plan.options.segment_size_bytes = [8192, 16_384, 65_536][(seed % 3) as usize];
         plan.options.flush = Flush::Async { interval_ms: 500 };
-        (plan.uniform, plan.stale, plan.lazy, plan.lives) = (true, true, true, 6);
+        (plan.uniform, plan.stale, plan.lazy) = (true, true, true);
+        // Many short lives: it takes two losses at one place.
+        (plan.lives, plan.steps) = (12, 30);
         plan
     }
 
@@ -358,7 +362,7 @@ impl World<'_> {
             // A topic whose deletion was interrupted gives no queues.
             let Ok(queue) = store.queue_or_create(topic, id) else { continue };
             let len = if self.rng.below(10) == 0 { self.rng.below(900) } else { self.rng.below(120) };
-            let len = if self.plan.uniform { 40 } else { len };
+            let len = if self.plan.uniform { UNIFORM_TEXT_LEN } else { len };
             messages.push((queue, self.oracle.new_body(len as usize)));
         }
         let too_large = self.rng.below(40) == 0;

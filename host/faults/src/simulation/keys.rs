@@ -47,8 +47,11 @@ pub(super) fn judge(store: &Store) -> Result<(), String> {
             .map(|record| record.map(|record| record.physical_offset().0).map_err(|error| error.to_string()))
             .collect::<Result<_, _>>()?;
         let wrong = !places.is_subset(expected) || places.len() != found.count;
-        let missing = places != *expected && level && store.index_state() == IndexState::Level;
-        if wrong || missing || found.stopped.is_some() {
+        // In a long run the records of both twins are more than one query looks at, and it says so.
+        let limited = found.stopped == Some(QueryLimit::Records);
+        let level = level && store.index_state() == IndexState::Level;
+        let missing = places != *expected && level && !limited;
+        if wrong || missing || (found.stopped.is_some() && !limited) {
             return Err(format!(
                 "key {key:?} of {topic}: found at {places:?}, expected {expected:?}; {:?} {:?}",
                 store.index_state(),
