@@ -146,7 +146,8 @@ impl SimDisk {
         SimDisk(Arc::new(Mutex::new(state)))
     }
 
-    /// Lets power losses from now on show old contents of the device in blocks that were given to a file and not settled.
+    /// Lets power losses from now on show old contents of the device in blocks that were given to a file by a
+    /// write, not by an allocation before it, and not settled.
     pub fn show_stale_blocks(&self) {
         self.0.lock().stale.get_or_insert_default();
     }
@@ -533,8 +534,7 @@ impl DiskFile for SimFile {
         if data.missing_blocks(offset, len) > free {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        data.reserve(offset, len, free);
-        data.grow(offset + len);
+        data.allocate(offset, len, free);
         Ok(())
     }
 }

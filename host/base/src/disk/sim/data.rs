@@ -99,6 +99,16 @@ impl Data {
         len
     }
 
+    /// The same for blocks that are given before anything is written to them: the file system knows them as unwritten, and they
+    /// read as zeros until their data is there, whatever the device holds.
+    pub(super) fn allocate(&mut self, offset: u64, len: u64, free: u64) {
+        for block in blocks_of(offset, len).filter(|block| !self.allocated.contains(block)) {
+            self.stale.remove(&block);
+        }
+        self.reserve(offset, len, free);
+        self.grow(offset + len);
+    }
+
     pub(super) fn grow(&mut self, len: u64) {
         self.len = self.len.max(len);
     }

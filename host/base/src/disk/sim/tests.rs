@@ -187,7 +187,7 @@ fn a_cut_end_comes_back_unless_the_shorter_length_was_synced() {
 
 #[test]
 fn stale_blocks_show_where_no_sync_settled_what_was_written() {
-    let story = |disk: &SimDisk, synced: bool, removed: bool| {
+    let story = |disk: &SimDisk, allocated: bool, synced: bool, removed: bool| {
         disk.show_stale_blocks();
         let it = file(disk, "/a/f");
         it.write_at(&[1; 2 * BLOCK_LEN as usize], 0).unwrap();
@@ -204,6 +204,9 @@ fn stale_blocks_show_where_no_sync_settled_what_was_written() {
         };
         it.sync().unwrap();
         sync_names(disk);
+        if allocated {
+            it.allocate(0, 2 * BLOCK_LEN).unwrap();
+        }
         it.write_at(&[2; 1024], BLOCK_LEN).unwrap();
         if synced {
             it.sync().unwrap();
@@ -212,10 +215,12 @@ fn stale_blocks_show_where_no_sync_settled_what_was_written() {
         bytes(disk, "/a/f").unwrap().get(BLOCK_LEN as usize).copied()
     };
     for removed in [false, true] {
-        let shown = endings(|disk| story(disk, false, removed));
+        let shown = endings(|disk| story(disk, false, false, removed));
         assert_eq!(shown.keys().copied().collect::<Vec<_>>(), [None, Some(0), Some(1), Some(2)], "{removed}");
-        let settled = endings(|disk| story(disk, true, removed));
+        let settled = endings(|disk| story(disk, false, true, removed));
         assert_eq!(settled.keys().copied().collect::<Vec<_>>(), [Some(2)]);
+        let unwritten = endings(|disk| story(disk, true, false, removed));
+        assert_eq!(unwritten.keys().copied().collect::<Vec<_>>(), [None, Some(0), Some(2)], "{removed}");
     }
 }
 
