@@ -64,7 +64,7 @@ pub(crate) async fn pull(
         broker.offsets.commit(&request.topic, &request.group, request.queue_id as u32, offset);
     }
     match read_or_wait(&broker, &source, &request, arrived).await {
-        Ok(answer) => answer.encode(&broker, &source.queue, to, &mut out),
+        Ok(answer) => return answer.encode(&broker, &source.queue, to),
         Err(refusal) => {
             let reply = PullReply { next_begin_offset: request.queue_offset, ..range_of(&source.queue) };
             reply.encode(&mut out, to.codec, to.opaque, refusal.code, Some(&refusal.remark), b"");
@@ -115,7 +115,8 @@ async fn read_or_wait(
         };
         if from > begun && scan.filter != judged_by {
             // One version judges one answer: what this look found is left to the next pull.
-            let skipped = Scan { filter: judged_by, ..Scan::nothing(from) };
+            let mut skipped = Scan::nothing(from);
+            skipped.filter = judged_by;
             return Ok(Answer { code: response::PULL_RETRY_IMMEDIATELY, remark: "NO_MATCHED_MESSAGE", scan: skipped });
         }
         judged_by.clone_from(&scan.filter);
@@ -273,7 +274,7 @@ impl Answer {
         Answer { code: response::PULL_OFFSET_MOVED, remark, scan: Scan::nothing(to) }
     }
 
-    fn encode(&self, broker: &Broker, queue: &Queue, to: ReplyTo, out: &mut BytesMut) {
+    fn encode(self, broker: &Broker, queue: &Queue, to: ReplyTo) -> BytesMut {
         broker.metrics.messages_out.add(self.scan.messages as u64);
         let reply = PullReply {
             next_begin_offset: self.scan.next.to_wire(),
@@ -281,7 +282,9 @@ impl Answer {
             ..range_of(queue)
         };
         let remark = self.scan.held_because.as_deref().unwrap_or(self.remark);
-        reply.encode(out, to.codec, to.opaque, self.code, Some(remark), &self.scan.body);
+        let mut head = BytesMut::new();
+        reply.encode_head(&mut head, to.codec, to.opaque, self.code, Some(remark), self.scan.records_len());
+        self.scan.answer(head)
     }
 }
 

@@ -3,6 +3,7 @@
 //! The next offset always says how far was looked, never further: a message that could not be judged ends the look before
 //! it, so that no consumer ever passes over one because a plugin failed.
 
+use bytes::{Buf, Bytes, BytesMut};
 use gantry_filter::{Selector, Verdict};
 use gantry_model::{message::MessageView, offset::QueueOffset, properties};
 use gantry_plugin::OnError;
@@ -13,6 +14,8 @@ use crate::{options::BrokerOptions, pull::Source, reply::Refusal};
 
 /// Entries read from the queue at a time.
 const ENTRIES_PER_READ: usize = 256;
+/// Room before the records for the head of an answer, so that they need not be copied behind it.
+const HEAD_ROOM: usize = 512;
 
 /// Why a look ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,9 +30,9 @@ pub(crate) enum Stop {
 
 /// What one look found.
 pub(crate) struct Scan {
-    /// Whole records, concatenated.
-    pub(crate) body: Vec<u8>,
-    /// Records in `body`.
+    /// [`HEAD_ROOM`], then whole records; or nothing at all.
+    body: Vec<u8>,
+    /// Records found.
     pub(crate) messages: usize,
     /// Where the next look begins.
     pub(crate) next: QueueOffset,
@@ -43,6 +46,26 @@ pub(crate) struct Scan {
 impl Scan {
     pub(crate) fn nothing(next: QueueOffset) -> Self {
         Scan { body: Vec::new(), messages: 0, next, stop: Stop::End, filter: None, held_because: None }
+    }
+
+    /// Bytes of the records.
+    pub(crate) fn records_len(&self) -> usize {
+        self.body.len().saturating_sub(HEAD_ROOM)
+    }
+
+    /// The records behind `head`, which says how many bytes they are.
+    pub(crate) fn answer(mut self, mut head: BytesMut) -> BytesMut {
+        if self.records_len() == 0 {
+            return head;
+        }
+        let Some(start) = HEAD_ROOM.checked_sub(head.len()) else {
+            head.extend_from_slice(&self.body[HEAD_ROOM..]);
+            return head;
+        };
+        self.body[start..HEAD_ROOM].copy_from_slice(&head);
+        let mut answer = BytesMut::from(Bytes::from(self.body));
+        answer.advance(start);
+        answer
     }
 }
 
@@ -150,14 +173,16 @@ impl Look<'_> {
     /// delivered. Returns how many entries were looked at; 0 = the answer is full.
     fn pick(&mut self, entries: &[QueueEntry], base: QueueOffset, selector: &Selector, scan: &Scan) -> usize {
         self.picked.clear();
-        let mut bytes = scan.body.len();
+        let mut bytes = scan.records_len();
+        // Without a plugin there is no batch to keep small.
+        let batch_max = if selector.admits_every_record() { usize::MAX } else { selector.max_batch() };
         for (index, entry) in entries.iter().enumerate() {
             if !selector.admits_entry(entry.tag_code) && entry.tag_code != QueueEntry::TAG_UNKNOWN {
                 continue;
             }
             let count = scan.messages + self.picked.len();
             let too_long = count > 0 && bytes + entry.size as usize > self.options.pull_bytes_max;
-            if count >= self.source.messages_max || too_long || self.picked.len() >= selector.max_batch() {
+            if count >= self.source.messages_max || too_long || self.picked.len() >= batch_max {
                 return index;
             }
             bytes += entry.size as usize;
@@ -168,6 +193,9 @@ impl Look<'_> {
 
     /// Reads the picked records, has them judged and adds what is to be delivered.
     fn judge(&mut self, selector: &mut Selector, scan: &mut Scan) -> Result<Option<Stop>, ScanError> {
+        if scan.body.is_empty() {
+            scan.body.resize(HEAD_ROOM, 0);
+        }
         if selector.admits_every_record() {
             let mut body = std::mem::take(&mut scan.body);
             let read = self.read_picked(scan, &mut body);

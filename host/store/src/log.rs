@@ -4,6 +4,7 @@
 //! map is a SIGBUS that kills the process, where here it is a value that one consumer sees; and the one copy that it would
 //! save is small beside filtering and sending.
 
+mod recent;
 pub(crate) mod segment;
 pub(crate) mod tail;
 
@@ -14,7 +15,7 @@ use gantry_base::disk::Disk;
 use gantry_protocol::record;
 use parking_lot::Mutex;
 
-use self::segment::Segment;
+use self::{recent::Recent, segment::Segment};
 use crate::{
     Read, Wait,
     error::{DiskError, While},
@@ -29,6 +30,8 @@ pub(crate) struct Log {
     segments: ArcSwap<Vec<Arc<Segment>>>,
     /// Position and length of damaged places that an operator gave up, ascending; for those who go through the log in order.
     given_up: ArcSwap<Vec<(u64, u64)>>,
+    /// For pulls of a backlog.
+    pub(crate) recent: Recent,
     /// Made ahead, empty, following the last in use without gaps.
     prepared: Mutex<Vec<Arc<Segment>>>,
 }
@@ -51,6 +54,7 @@ impl Log {
             segment_size,
             segments: ArcSwap::from_pointee(segments),
             given_up: ArcSwap::default(),
+            recent: Recent::new(segment_size),
             prepared: Mutex::default(),
         }
     }

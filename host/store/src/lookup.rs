@@ -72,6 +72,7 @@ pub(crate) fn read_records(
             Pass::Doubt(at) => at,
         };
         out.truncate(before);
+        inner.log.recent.forget();
         let (offset, entry) = picked[at];
         let min = queue.min_offset();
         if offset < min {
@@ -105,6 +106,9 @@ fn read_whole(
     out: &mut Vec<u8>,
 ) -> Result<Pass, ReadError> {
     let (segment_size, end) = (inner.log.segment_size, inner.marks.visible.get());
+    if let Some(pass) = read_by_blocks(inner, queue, entries, wait, out, end)? {
+        return Ok(pass);
+    }
     let mut done = 0;
     while let Some((_, first)) = entries.get(done) {
         let start = first.physical_offset.0;
@@ -147,6 +151,46 @@ fn read_whole(
         done += count;
     }
     Ok(Pass::Done)
+}
+
+/// Reads entries that lie close enough by blocks that the next pulls want, too; `None` where that is not worth it or does not
+/// work, and each is read for itself.
+fn read_by_blocks(
+    inner: &Inner,
+    queue: &Queue,
+    entries: &[(QueueOffset, QueueEntry)],
+    wait: Wait,
+    out: &mut Vec<u8>,
+    end: u64,
+) -> Result<Option<Pass>, ReadError> {
+    let [(_, first), .., (_, last)] = entries else { return Ok(None) };
+    let (from, to) = (first.physical_offset.0, last.physical_offset.0.saturating_add(last.size.into()));
+    let wanted: u64 = entries.iter().map(|(_, entry)| u64::from(entry.size)).sum();
+    // Sizes may come from damaged entries: checked before `out` grows.
+    if from >= to || wanted > to - from || !inner.log.recent.is_worth_it(from, to, wanted, end) {
+        return Ok(None);
+    }
+    let before = out.len();
+    out.reserve(wanted as usize);
+    for (index, (offset, entry)) in entries.iter().enumerate() {
+        let (position, size, start) = (entry.physical_offset.0, entry.size as usize, out.len());
+        if position < from || position.saturating_add(size as u64) > to {
+            return Ok(Some(Pass::Doubt(index)));
+        }
+        match inner.log.recent.read(&inner.log, position, size, wait, out) {
+            Ok(Some(Read::Done)) => {}
+            Ok(Some(Read::WouldBlock)) => return Ok(Some(Pass::WouldBlock)),
+            // Around it something is gone or cannot be read.
+            Ok(None) | Err(_) => {
+                out.truncate(before);
+                return Ok(None);
+            }
+        }
+        if !agrees(inner, queue, *offset, entry, &out[start..]) {
+            return Ok(Some(Pass::Doubt(index)));
+        }
+    }
+    Ok(Some(Pass::Done))
 }
 
 /// Finds the first of the entries from `done` on that cannot be read by itself.

@@ -16,7 +16,7 @@ use rustix::fs::Advice;
 use serde_json::Value;
 
 use crate::{
-    bench::{bench, config, median, number},
+    bench::{bench, bench_aside, config, median, number},
     say,
     table::{Table, Wanted},
 };
@@ -24,6 +24,8 @@ use crate::{
 const TOPIC: &str = "backlog";
 const SIZE: &str = "1024";
 const QUEUES: u32 = 8;
+/// Short segments, so that what is read cold is not the one that is written.
+const CONFIG: &str = "[broker]\nflush = \"async\"\n[store]\nsegment_size_bytes = 67108864\n";
 /// Messages a second at the tail: what neither disk nor processor feels.
 const TAIL_RATE: &str = "5000";
 
@@ -32,7 +34,7 @@ pub(crate) fn run(table: &mut Table, quick: bool) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let options = NodeOptions {
         data: folder.path().join("data"),
-        config: Some(config(folder.path(), "[broker]\nflush = \"async\"\n")?),
+        config: Some(config(folder.path(), CONFIG)?),
         ..NodeOptions::default()
     };
     let node = Node::start(&options)?;
@@ -45,9 +47,13 @@ pub(crate) fn run(table: &mut Table, quick: bool) -> Result<()> {
 
 /// Runs `gantry bench` against a broker.
 fn client(broker: SocketAddr, arguments: &[&str]) -> Result<Value> {
+    bench(&at(broker, arguments))
+}
+
+fn at(broker: SocketAddr, arguments: &[&str]) -> Vec<String> {
     let mut all: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     all.extend(["--broker".to_owned(), broker.to_string()]);
-    bench(&all)
+    all
 }
 
 fn warm_backlog(table: &mut Table, folder: &Path, broker: SocketAddr, messages: u64, rounds: usize) -> Result<()> {
@@ -103,7 +109,8 @@ fn tail_beside_a_cold_reader(
             let reader = scope.spawn(|| -> Result<()> {
                 while !stop.load(Ordering::Relaxed) {
                     evict(&log)?;
-                    client(node.broker, &["consume", "--topic", TOPIC, "--connections", "1", "--group", "COLD"])?;
+                    let cold = ["consume", "--topic", TOPIC, "--connections", "1", "--group", "COLD"];
+                    bench_aside(&at(node.broker, &cold))?;
                     reads.fetch_add(1, Ordering::Relaxed);
                 }
                 Ok(())
@@ -126,10 +133,14 @@ fn tail_beside_a_cold_reader(
     Ok(())
 }
 
-/// Drops what the page cache has of the log, as far as it is on disk.
+/// Drops what the page cache has of the log, but of the segments at its end, that the tail is about.
 fn evict(log: &Path) -> Result<()> {
-    for entry in std::fs::read_dir(log)? {
-        let file = std::fs::File::open(entry?.path())?;
+    let mut segments: Vec<_> =
+        std::fs::read_dir(log)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
+    segments.sort();
+    segments.truncate(segments.len().saturating_sub(2));
+    for segment in segments {
+        let file = std::fs::File::open(segment)?;
         file.sync_all()?;
         rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
     }
