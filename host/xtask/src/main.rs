@@ -100,10 +100,10 @@ fn run(task: Task) -> Result<()> {
             // Tests load real plugins, and tests of the command line start the real binary.
             wasm::build_plugins()?;
             cargo(["test", "--workspace", "--no-fail-fast"]).run()?;
-            cargo(["test", "--package", "gantry-store", "--features", "planted-bugs", "--test", "retention"]).run()?;
-            cargo(["test", "--package", "gantry-faults", "--features", "planted-bugs", "--test", "planted"]).run()?;
-            cargo(["test", "--package", "gantry-store", "--features", "planted-bugs", "--test", "planted_integrity"])
+            cargo(["test", "--package", "gantry-store", "--features", "planted-bugs", "--test", "it", "--"])
+                .args(["retention::", "planted_integrity::"])
                 .run()?;
+            cargo(["test", "--package", "gantry-faults", "--features", "planted-bugs", "--test", "planted"]).run()?;
             cargo(["test", "--workspace", "--no-fail-fast", "--manifest-path", "plugins/Cargo.toml"]).run()
         }
         Task::Plugins => wasm::build_plugins(),

@@ -17,6 +17,7 @@ use gantry_model::offset::QueueOffset;
 use gantry_store::*;
 
 use super::rig::{Rig, SEGMENT, never};
+use crate::rig::flush_and_dispatch;
 
 /// Everything is due, and two owners need parts of it.
 pub(crate) fn hold_story(options: &Options) -> Result<(), String> {
@@ -148,8 +149,7 @@ pub(crate) fn crash_story(seed: u64, options: &Options, heads_lost: bool) -> Res
         // Dispatched and flushed, but in no checkpoint.
         rig.fill("late", 1, 3);
         rig.fill("t", 2, 80);
-        rig.store.step(Step::Flush);
-        while rig.store.step(Step::Dispatch) {}
+        flush_and_dispatch(&rig.store);
         rig
     };
     let whole = prepared(seed);

@@ -1,27 +1,27 @@
 //! The store as a broker runs it, with its threads, crashed under several senders.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use std::{path::Path, sync::Arc, time::Duration};
-
-use gantry_base::disk::sim::{Reboot, SimDisk, SplitMix64};
+use gantry_base::{
+    clock::Clock,
+    disk::sim::{Reboot, SimDisk, SplitMix64},
+};
 use gantry_model::offset::QueueOffset;
 use gantry_protocol::record::RecordView;
 use gantry_store::*;
 
+use crate::rig::{self, PATIENCE, draft, try_open};
+
 const SENDERS: u32 = 3;
-const LONG: Duration = Duration::from_secs(60);
 
 fn open(disk: &SimDisk, flush: Flush) -> Result<Store, OpenError> {
     let options = Options {
         flush,
-        segment_size_bytes: 8192,
         queue_file_entries: 32,
-        allocate_ahead_bytes: 4096,
         checkpoint_interval_ms: 1,
-        ..Options::default()
+        background: Background::Threads,
+        clock: Clock::system(),
+        ..rig::options()
     };
-    Store::open(Arc::new(disk.clone()), Path::new("/store"), options, &mut |_| {}).map(|(store, _)| store)
+    try_open(disk, options).map(|(store, _)| store)
 }
 
 /// Sends numbers to one queue, a few at a time, until the log stops; returns how many were acknowledged.
@@ -31,25 +31,13 @@ fn send(store: &Store, id: u32, first: u64) -> u64 {
     let mut acknowledged = first;
     loop {
         let bodies: Vec<_> = (sent..sent + 1 + sent % 4).map(|number| number.to_string()).collect();
-        let draft = |body: &'static str| Draft {
-            queue: &queue,
-            flag: 0,
-            sys_flag: 0,
-            born_ms: 1,
-            born_host: ([10, 0, 0, 1], 4000).into(),
-            store_host: ([10, 0, 0, 2], 10911).into(),
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
-            body: body.as_bytes(),
-            properties: &[],
-        };
-        let drafts: Vec<_> = bodies.iter().map(|body| Draft { body: body.as_bytes(), ..draft("") }).collect();
+        let drafts: Vec<_> = bodies.iter().map(|body| draft(&queue, body.as_bytes(), &[])).collect();
         let mut placed = Vec::new();
         if store.append(&drafts, &mut placed).is_err() {
             return acknowledged;
         }
         sent += bodies.len() as u64;
-        if store.flushed().wait_blocking(placed[0].end, LONG).is_err() {
+        if store.flushed().wait_blocking(placed[0].end, PATIENCE).is_err() {
             return acknowledged;
         }
         acknowledged = sent;

@@ -1,66 +1,37 @@
 //! Messages found by key: what the files look like, what is believed when they are opened, what a query gives.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+use std::path::Path;
 
-use std::{path::Path, sync::Arc};
-
-use gantry_base::{
-    clock::Clock,
-    disk::{
-        Disk, read_whole,
-        sim::{Reboot, SimDisk},
-    },
+use gantry_base::disk::{
+    Disk,
+    sim::{Reboot, SimDisk},
 };
 use gantry_protocol::record::records;
 use gantry_store::*;
 
-const DIR: &str = "/store";
-/// 2023-11-14 22:13:20 UTC.
-const START_MS: u64 = 1_700_000_000_000;
+use crate::rig::{self, NOW_MS, contents, file, flush_and_dispatch};
+
 const FIRST_FILE: &str = "/store/index/20231114221320000";
 
 fn options() -> Options {
-    Options {
-        segment_size_bytes: 8192,
-        queue_file_entries: 16,
-        allocate_ahead_bytes: 4096,
-        index_file_slots: 11,
-        index_file_entries: 64,
-        background: Background::Stepped,
-        clock: Clock::manual(START_MS),
-        ..Options::default()
-    }
+    Options { index_file_slots: 11, index_file_entries: 64, ..rig::options() }
 }
 
 fn open(disk: &SimDisk, options: &Options) -> Store {
-    Store::open(Arc::new(disk.clone()), Path::new(DIR), options.clone(), &mut |_| {}).unwrap().0
+    rig::open(disk, options.clone()).0
 }
 
 /// Appends a message with these keys and makes it visible.
 fn put(store: &Store, body: &str, keys: &str) -> Placed {
     let queue = store.queue_or_create("T", 0).unwrap();
     let properties = format!("UNIQ_KEY\x01id-{body}\x02KEYS\x01{keys}\x02");
-    let draft = Draft {
-        queue: &queue,
-        flag: 0,
-        sys_flag: 0,
-        born_ms: 1,
-        born_host: ([10, 0, 0, 1], 4000).into(),
-        store_host: ([10, 0, 0, 2], 10911).into(),
-        reconsume_times: 0,
-        prepared_transaction_offset: 0,
-        body: body.as_bytes(),
-        properties: &[properties.as_bytes()],
-    };
-    let mut placed = Vec::new();
-    store.append(&[draft], &mut placed).unwrap();
+    let placed = rig::put(store, &queue, body.as_bytes(), &[properties.as_bytes()]);
     settle(store);
-    placed[0]
+    placed
 }
 
 fn settle(store: &Store) {
-    store.step(Step::Flush);
-    while store.step(Step::Dispatch) {}
+    flush_and_dispatch(store);
     while store.step(Step::Index) {}
 }
 
@@ -127,10 +98,10 @@ fn the_newest_in_the_time_range_are_taken() {
     let store = open(&SimDisk::new(1), &options);
     // More than a file takes, half a second apart.
     for n in 0..80 {
-        options.clock.set(START_MS + n * 500);
+        options.clock.set(NOW_MS + n * 500);
         put(&store, &n.to_string(), "k");
     }
-    let at = |n: i64| START_MS as i64 + n * 500;
+    let at = |n: i64| NOW_MS as i64 + n * 500;
     let between = |begin_ms, end_ms, limit| find(&store, KeyQuery { key: "k", begin_ms, end_ms, limit, ..ALWAYS });
     assert_eq!(between(0, i64::MAX, 3), ["77", "78", "79"]);
     assert_eq!(between(at(10), at(13), 64), ["10", "11", "12", "13"]);
@@ -149,16 +120,16 @@ fn the_files_are_rocketmqs() {
     let store = open(&disk, &options);
     // Of the first key nothing else depends on the second.
     put(&store, "one", "Aa");
-    options.clock.set(START_MS + 2500);
+    options.clock.set(NOW_MS + 2500);
     let second = put(&store, "two", "BB");
     let offset = second.physical_offset.0;
     store.shutdown().unwrap();
 
-    let file = read_whole(&disk, Path::new(FIRST_FILE), 1 << 20).unwrap();
+    let file = contents(&disk, FIRST_FILE);
     assert_eq!(file.len(), 40 + 11 * 4 + 64 * 20);
     let long = |at: usize| u64::from_be_bytes(file[at..at + 8].try_into().unwrap());
     let int = |at: usize| u32::from_be_bytes(file[at..at + 4].try_into().unwrap());
-    assert_eq!([long(0), long(8), long(16), long(24)], [START_MS, START_MS + 2500, 0, offset]);
+    assert_eq!([long(0), long(8), long(16), long(24)], [NOW_MS, NOW_MS + 2500, 0, offset]);
     // T#id-one, T#Aa, T#id-two, T#BB by Java's hashCode, made positive.
     let hashes = [169_934_275, 2_538_191, 169_939_369, 2_538_191];
     assert_eq!(int(36), 5);
@@ -176,8 +147,8 @@ fn the_files_are_rocketmqs() {
         assert_eq!(int(40 + 4 * slot), *newest);
     }
     assert_eq!(int(32) as usize, slots.iter().filter(|newest| **newest > 0).count());
-    let checkpoint = read_whole(&disk, Path::new("/store/checkpoint"), 1 << 20).unwrap();
-    assert_eq!(checkpoint[16..24], (START_MS + 2500).to_be_bytes());
+    let checkpoint = contents(&disk, "checkpoint");
+    assert_eq!(checkpoint[16..24], (NOW_MS + 2500).to_be_bytes());
 }
 
 #[test]
@@ -189,7 +160,7 @@ fn a_full_file_is_followed_by_one_that_begins_where_it_ended() {
         put(&store, &n.to_string(), "k");
     }
     assert_eq!(index_files(&disk), ["20231114221320000", "20231114221320001", "20231114221320002"]);
-    let header = |name: &str| read_whole(&disk, &Path::new("/store/index").join(name), 1 << 20).unwrap()[..40].to_vec();
+    let header = |name: &str| contents(&disk, format!("index/{name}"))[..40].to_vec();
     let (first, second) = (header("20231114221320000"), header("20231114221320001"));
     assert_eq!(first[36..], 5u32.to_be_bytes());
     assert!(second[16..24] > first[24..32], "its first message is later");
@@ -219,7 +190,7 @@ fn rocketmqs_own_files_are_believed_after_a_clean_end() {
 
 #[test]
 fn after_rocketmqs_crash_only_what_its_checkpoint_knows_is_believed() {
-    for (index_ms, believed) in [(START_MS + 1, true), (START_MS - 1, false)] {
+    for (index_ms, believed) in [(NOW_MS + 1, true), (NOW_MS - 1, false)] {
         let (disk, options) = (SimDisk::new(1), options());
         let store = open(&disk, &options);
         put(&store, "one", "k");
@@ -229,7 +200,7 @@ fn after_rocketmqs_crash_only_what_its_checkpoint_knows_is_believed() {
             disk.remove_file(Path::new(own)).unwrap();
         }
         disk.open(Path::new("/store/abort"), true).unwrap();
-        let checkpoint = disk.open(Path::new("/store/checkpoint"), false).unwrap();
+        let checkpoint = file(&disk, "checkpoint");
         checkpoint.write_at(&index_ms.to_be_bytes(), 16).unwrap();
         // Another name shows which file is kept.
         disk.rename(Path::new(FIRST_FILE), Path::new("/store/index/20200101000000000")).unwrap();
@@ -289,7 +260,7 @@ fn damage_is_noticed_and_built_again() {
     }
     // In the second of four files: the newest entry of the chain now names itself.
     let name = index_files(&disk)[1].clone();
-    let file = disk.open(&Path::new("/store/index").join(&name), false).unwrap();
+    let file = file(&disk, &format!("index/{name}"));
     for number in 1..12u64 {
         file.write_at(&[0, 0, 0, 11], 40 + 44 + 20 * number + 16).unwrap();
     }

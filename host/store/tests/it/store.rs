@@ -1,105 +1,22 @@
 //! What a broker sees of the store: append, flush, dispatch, read, delete, restart.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use gantry_base::{
     clock::Clock,
     disk::{
         Disk, RealDisk,
-        sim::{Fault, Operation, Reboot, SimDisk},
+        sim::{Reboot, SimDisk},
     },
 };
 use gantry_model::{
     offset::{PhysicalOffset, QueueOffset},
     sys_flag,
 };
-use gantry_protocol::record::{PropertyChecksum, RecordView};
+use gantry_protocol::record::RecordView;
 use gantry_store::*;
 
-const DIR: &str = "/store";
-const LONG: Duration = Duration::from_secs(30);
-
-fn options() -> Options {
-    Options {
-        segment_size_bytes: 8192,
-        queue_file_entries: 16,
-        allocate_ahead_bytes: 4096,
-        background: Background::Stepped,
-        clock: Clock::manual(1_700_000_000_000),
-        // The disk that the tests run on may be nearly full.
-        retention: RetentionOptions { disk_refuse_percent: 101, ..RetentionOptions::default() },
-        ..Options::default()
-    }
-}
-
-fn open(disk: &SimDisk, options: Options) -> (Store, RecoveryReport) {
-    Store::open(Arc::new(disk.clone()), Path::new(DIR), options, &mut |_| {}).unwrap()
-}
-
-fn draft<'a>(queue: &'a Arc<Queue>, body: &'a [u8], properties: &'a [&'a [u8]]) -> Draft<'a> {
-    Draft {
-        queue,
-        flag: 7,
-        sys_flag: 0,
-        born_ms: 1,
-        born_host: ([10, 0, 0, 1], 4000).into(),
-        store_host: ([10, 0, 0, 2], 10911).into(),
-        reconsume_times: 0,
-        prepared_transaction_offset: 0,
-        body,
-        properties,
-    }
-}
-
-fn append(store: &Store, queue: &Arc<Queue>, bodies: &[&[u8]]) -> Result<Vec<Placed>, AppendError> {
-    let properties: [&[u8]; 2] = [b"TAGS\x01t\x02", b"CLUSTER\x01c\x02"];
-    let drafts: Vec<_> = bodies.iter().map(|body| draft(queue, body, &properties)).collect();
-    let mut placed = Vec::new();
-    store.append(&drafts, &mut placed)?;
-    assert_eq!(placed.len(), bodies.len());
-    Ok(placed)
-}
-
-/// Flushes and dispatches all.
-fn settle(store: &Store) {
-    store.step(Step::Flush);
-    while store.step(Step::Dispatch) {}
-    assert_eq!(store.dispatched().get(), store.appended().get());
-}
-
-/// Bodies of a queue, read as a pull reads them.
-fn bodies(store: &Store, queue: &Queue) -> Vec<Vec<u8>> {
-    let mut entries = Vec::new();
-    let min = queue.min_offset();
-    while entries.len() as u64 + min.0 < queue.end().get() {
-        let from = min.plus(entries.len() as u64);
-        assert_eq!(queue.entries(from, 1000, Wait::Allowed, &mut entries).unwrap(), Read::Done);
-    }
-    let body = |entry: &QueueEntry| {
-        let mut bytes = Vec::new();
-        let read = store.read(entry.physical_offset, entry.size as usize, Wait::Allowed, &mut bytes);
-        assert_eq!(read.unwrap(), Read::Done);
-        let record = RecordView::parse(&bytes).unwrap();
-        record.check_crc(PropertyChecksum::Required).unwrap();
-        assert_eq!((record.topic(), record.queue_id()), (queue.topic(), queue.id()));
-        record.body().to_vec()
-    };
-    entries.iter().map(body).collect()
-}
-
-fn numbered(count: usize) -> Vec<Vec<u8>> {
-    (0..count).map(|n| format!("message {n} {}", "x".repeat(n % 300)).into_bytes()).collect()
-}
-
-fn append_numbered(store: &Store, queue: &Arc<Queue>, count: usize) -> Vec<Vec<u8>> {
-    let numbered = numbered(count);
-    for body in &numbered {
-        append(store, queue, &[body]).unwrap();
-    }
-    numbered
-}
+use crate::rig::{NOW_MS, PATIENCE, append, append_numbered, bodies, draft, numbered, open, options, settle, try_open};
 
 #[test]
 fn a_message_is_appended_flushed_dispatched_and_read() {
@@ -111,8 +28,8 @@ fn a_message_is_appended_flushed_dispatched_and_read() {
     assert_eq!(placed[1].physical_offset, PhysicalOffset(placed[0].size.into()));
     assert_eq!([placed[0].queue_offset, placed[1].queue_offset], [QueueOffset(0), QueueOffset(1)]);
     assert_eq!(placed[0].end, placed[1].physical_offset.0 + u64::from(placed[1].size));
-    store.flushed().wait_blocking(placed[1].end, LONG).unwrap();
-    queue.end().wait_blocking(2, LONG).unwrap();
+    store.flushed().wait_blocking(placed[1].end, PATIENCE).unwrap();
+    queue.end().wait_blocking(2, PATIENCE).unwrap();
 
     let mut entries = Vec::new();
     assert_eq!(queue.entries(QueueOffset(0), 10, Wait::Allowed, &mut entries).unwrap(), Read::Done);
@@ -123,7 +40,7 @@ fn a_message_is_appended_flushed_dispatched_and_read() {
     let read = store.read(PhysicalOffset(0), placed[1].end as usize, Wait::Allowed, &mut both);
     assert_eq!(read.unwrap(), Read::Done, "neighbours in one read");
     let second = RecordView::parse(&both[placed[0].size as usize..]).unwrap();
-    assert_eq!((second.flag(), second.body(), second.store_ms()), (7, &b"two"[..], 1_700_000_000_000));
+    assert_eq!((second.flag(), second.body(), second.store_ms()), (7, &b"two"[..], NOW_MS as i64));
     assert_eq!(store.record(placed[1].physical_offset, Wait::Allowed).unwrap().as_deref(), Some(second.bytes()));
     assert_eq!(store.record(PhysicalOffset(1), Wait::Allowed).unwrap(), None);
     assert_eq!(store.record(PhysicalOffset(u64::MAX), Wait::Allowed).unwrap(), None);
@@ -151,7 +68,7 @@ fn a_store_on_the_real_disk_survives_a_restart() {
             append(&store, &queue, &[&body]).unwrap();
             expected.push(body);
         }
-        queue.end().wait_blocking(begin + 100, LONG).unwrap();
+        queue.end().wait_blocking(begin + 100, PATIENCE).unwrap();
         assert_eq!(bodies(&store, &queue), expected);
         store.shutdown().unwrap();
     }
@@ -274,7 +191,7 @@ fn delayed_messages_carry_their_time_of_delivery() {
     settle(&store);
     let mut entries = Vec::new();
     queue.entries(QueueOffset(0), 1, Wait::Allowed, &mut entries).unwrap();
-    assert_eq!(entries[0].tag_code, 1_700_000_000_000 + 10_000);
+    assert_eq!(entries[0].tag_code, NOW_MS as i64 + 10_000);
 }
 
 #[test]
@@ -377,89 +294,6 @@ fn lost_consume_queues_are_rebuilt_from_the_log() {
 }
 
 #[test]
-fn a_full_disk_refuses_appends_and_lets_them_in_again() {
-    for capacity in (2..40).map(|blocks| blocks * 4096) {
-        let disk = SimDisk::new(capacity);
-        let (store, _) = open(&disk, options());
-        let queue = store.queue_or_create("t", 0).unwrap();
-        disk.set_capacity(Some(capacity));
-        let mut accepted = Vec::new();
-        let mut refused = 0;
-        for body in numbered(300) {
-            match append(&store, &queue, &[&body, &body]) {
-                Ok(_) => accepted.extend([body.clone(), body]),
-                Err(AppendError::Full(_)) => refused += 1,
-                Err(other) => panic!("{other}"),
-            }
-            store.step(Step::Prepare);
-        }
-        assert!(refused > 0 && store.metrics().refused_full.get() == refused);
-        assert_eq!(store.health(), Health::Healthy);
-        store.step(Step::Flush);
-        while store.step(Step::Dispatch) {}
-        disk.set_capacity(None);
-        accepted.push(b"space".to_vec());
-        append(&store, &queue, &[b"space"]).unwrap();
-        settle(&store);
-        assert_eq!(bodies(&store, &queue), accepted);
-        drop(store);
-        disk.reboot(Reboot::PowerLoss);
-        let (store, _) = open(&disk, options());
-        assert_eq!(bodies(&store, &store.queue("t", 0).unwrap()), accepted);
-    }
-}
-
-#[test]
-fn a_failed_sync_stops_the_log_for_good() {
-    let disk = SimDisk::new(1);
-    let (store, _) = open(&disk, Options { background: Background::Threads, ..options() });
-    let queue = store.queue_or_create("t", 0).unwrap();
-    let placed = append(&store, &queue, &[b"safe"]).unwrap();
-    queue.end().wait_blocking(1, LONG).unwrap();
-    disk.fail(Fault { path_contains: "commitlog".into(), ..Fault::once(Operation::Sync) });
-    append(&store, &queue, &[b"doubtful"]).unwrap();
-    let told = store.flushed().wait_blocking(placed[0].end + 1, LONG);
-    assert!(told.is_err(), "who waits is told");
-    let Health::Failed(reason) = store.health() else { panic!("healthy") };
-    assert!(reason.contains("cannot sync /store/commitlog/00000000000000000000"), "{reason}");
-    assert!(matches!(append(&store, &queue, &[b"no"]), Err(AppendError::Failed(_))));
-    assert_eq!(store.flushed().get(), placed[0].end);
-    assert_eq!(bodies(&store, &queue), [b"safe"], "reads go on");
-    store.shutdown().unwrap();
-    let (_, report) = open(&disk, options());
-    assert!(!report.clean, "the next start recovers");
-}
-
-#[test]
-fn a_torn_tail_is_cut_and_reported() {
-    let disk = SimDisk::new(1);
-    let (store, _) = open(&disk, options());
-    let queue = store.queue_or_create("t", 0).unwrap();
-    append(&store, &queue, &[b"one"]).unwrap();
-    settle(&store);
-    // Not flushed, so not acknowledged.
-    let placed = append(&store, &queue, &[b"two", b"three"]).unwrap();
-    drop(store);
-    disk.reboot(Reboot::Kill);
-    let log = disk.open(Path::new("/store/commitlog/00000000000000000000"), false).unwrap();
-    let torn = placed[0].physical_offset.0;
-    log.write_at(b"!", torn + 89).unwrap();
-    let (store, report) = open(&disk, options());
-    let [cut] = &report.cut[..] else { panic!("{report:?}") };
-    assert_eq!((cut.position, cut.bytes), (torn, placed[0].end - torn));
-    assert!(cut.reason.contains("checksum"), "{}", cut.reason);
-    let queue = store.queue("t", 0).unwrap();
-    assert_eq!(bodies(&store, &queue), [b"one"]);
-    // A record as long as the cut one must not make the one behind it rise again.
-    append(&store, &queue, &[b"TWO"]).unwrap();
-    settle(&store);
-    drop(store);
-    disk.reboot(Reboot::PowerLoss);
-    let (store, _) = open(&disk, options());
-    assert_eq!(bodies(&store, &store.queue("t", 0).unwrap()), [b"one", b"TWO"]);
-}
-
-#[test]
 fn files_of_another_size_and_missing_files_stop_the_start() {
     let disk = SimDisk::new(1);
     let (store, _) = open(&disk, options());
@@ -467,7 +301,7 @@ fn files_of_another_size_and_missing_files_stop_the_start() {
     append_numbered(&store, &queue, 100);
     store.shutdown().unwrap();
     let refused = |options: Options| {
-        let error = Store::open(Arc::new(disk.clone()), Path::new(DIR), options, &mut |_| {}).unwrap_err();
+        let error = try_open(&disk, options).unwrap_err();
         assert!(matches!(error, OpenError::Layout { .. }), "{error}");
         error.to_string()
     };
@@ -479,7 +313,7 @@ fn files_of_another_size_and_missing_files_stop_the_start() {
     disk.remove_file(Path::new("/store/commitlog/00000000000000008192")).unwrap();
     assert!(refused(options()).contains("00000000000000016384: begins at 16384"));
     let bad = Options { segment_size_bytes: 1, ..options() };
-    assert!(matches!(Store::open(Arc::new(disk), Path::new(DIR), bad, &mut |_| {}), Err(OpenError::Options(_))));
+    assert!(matches!(try_open(&disk, bad), Err(OpenError::Options(_))));
 }
 
 #[test]
@@ -515,110 +349,16 @@ fn appenders_of_all_threads_share_the_log() {
                 for body in numbered(EACH) {
                     append(store, &own, &[&body]).unwrap();
                     let end = append(store, &shared, &[&body]).unwrap()[0].end;
-                    store.flushed().wait_blocking(end, LONG).unwrap();
+                    store.flushed().wait_blocking(end, PATIENCE).unwrap();
                 }
             });
         }
     });
-    store.dispatched().wait_blocking(store.appended().get(), LONG).unwrap();
+    store.dispatched().wait_blocking(store.appended().get(), PATIENCE).unwrap();
     for thread in 0..THREADS {
         assert_eq!(bodies(&store, &store.queue("own", thread as u32).unwrap()), numbered(EACH));
     }
     assert_eq!(bodies(&store, &store.queue("shared", 0).unwrap()).len(), THREADS * EACH);
     assert!(store.metrics().flushes.get() <= (THREADS * EACH) as u64 * 2);
     store.shutdown().unwrap();
-}
-
-#[test]
-fn a_checkpoint_waits_for_a_piece_that_is_dispatched_in_part() {
-    for seed in 0..40 {
-        let disk = SimDisk::new(seed);
-        let options = Options { flush: Flush::Async { interval_ms: 500 }, ..options() };
-        let (store, _) = open(&disk, options.clone());
-        let (no_space, first) = (store.queue_or_create("u", 0).unwrap(), store.queue_or_create("t", 0).unwrap());
-        append(&store, &no_space, &[b"one"]).unwrap();
-        append(&store, &first, &[b"two"]).unwrap();
-        let full = Fault { path_contains: "consumequeue/u".into(), errno: 28, ..Fault::once(Operation::Create) };
-        disk.fail(full);
-        assert!(!store.step(Step::Dispatch));
-        assert_eq!((first.end().get(), no_space.end().get(), store.dispatched().get()), (1, 0, 0), "half a piece");
-        store.step(Step::Checkpoint);
-        disk.reboot(Reboot::PowerLoss);
-        let (store, report) = open(&disk, options);
-        // Both records are there, or the power loss took them; no queue counts more than the log has.
-        let ends: u64 = ["t", "u"].iter().filter_map(|topic| store.queue(topic, 0)).map(|q| q.end().get()).sum();
-        assert_eq!(ends, report.records, "seed {seed}");
-    }
-}
-
-#[test]
-fn an_end_without_space_for_the_checkpoint_is_no_clean_one() {
-    let disk = SimDisk::new(1);
-    let (store, _) = open(&disk, options());
-    let queue = store.queue_or_create("t", 0).unwrap();
-    append(&store, &queue, &[b"one"]).unwrap();
-    settle(&store);
-    let full = Fault { path_contains: "queueHeads".into(), errno: 28, ..Fault::once(Operation::Write) };
-    disk.fail(full);
-    store.shutdown().unwrap();
-    let (store, report) = open(&disk, options());
-    assert_eq!((report.clean, report.taken_over), (false, false), "it is Gantry's own store still");
-    assert_eq!(bodies(&store, &store.queue("t", 0).unwrap()), [b"one"]);
-}
-
-#[test]
-fn a_crash_in_the_first_start_leaves_no_sign_of_another_program() {
-    for operation in 1..60 {
-        let disk = SimDisk::with_sector_len(operation, 16);
-        disk.crash_at(operation);
-        let opened = Store::open(Arc::new(disk.clone()), Path::new(DIR), options(), &mut |_| {});
-        if opened.is_ok() {
-            assert!(operation > 10);
-            break;
-        }
-        disk.reboot(Reboot::Kill);
-        let (store, _) = open(&disk, options());
-        let queue = store.queue_or_create("t", 0).unwrap();
-        append(&store, &queue, &[b"one"]).unwrap();
-        store.step(Step::Flush);
-        disk.reboot(Reboot::PowerLoss);
-        let (store, report) = open(&disk, options());
-        assert_eq!((report.clean, report.taken_over), (false, false), "crashed at call {operation}");
-        assert_eq!(bodies(&store, &store.queue("t", 0).unwrap()), [b"one"]);
-    }
-}
-
-#[test]
-fn a_topic_whose_deletion_has_begun_stays_hidden() {
-    let disk = SimDisk::new(1);
-    let (store, _) = open(&disk, options());
-    let queue = store.queue_or_create("t", 0).unwrap();
-    append_numbered(&store, &queue, 3);
-    settle(&store);
-    let full = Fault { path_contains: "deletedTopics".into(), errno: 28, ..Fault::once(Operation::Write) };
-    disk.fail(Fault { after: 1, ..full.clone() });
-    assert!(matches!(store.delete_topic("t"), Err(DeleteError::Disk { begun: true, .. })), "recorded, not finished");
-    append(&store, &store.queue_or_create("other", 0).unwrap(), &[b"x"]).unwrap();
-    disk.clear_faults();
-    disk.fail(full);
-    assert!(matches!(store.delete_topic("t"), Err(DeleteError::Disk { begun: true, .. })), "begun before");
-    assert!(store.queue("t", 0).is_none() && append(&store, &queue, &[b"x"]).is_err());
-    store.delete_topic("t").unwrap();
-    let anew = store.queue_or_create("t", 0).unwrap();
-    append(&store, &anew, &[b"new"]).unwrap();
-    settle(&store);
-    assert_eq!(bodies(&store, &anew), [b"new"]);
-}
-
-#[test]
-fn a_failed_sync_of_the_file_system_stops_the_index_too() {
-    let disk = SimDisk::new(1);
-    let (store, _) = open(&disk, Options { queue_syncs_max: 0, ..options() });
-    let queue = store.queue_or_create("t", 0).unwrap();
-    append(&store, &queue, &[b"one"]).unwrap();
-    settle(&store);
-    disk.fail(Fault { path_contains: "consumequeue".into(), ..Fault::once(Operation::Sync) });
-    store.step(Step::Checkpoint);
-    assert!(matches!(store.health(), Health::Failed(_)));
-    assert!(matches!(store.index_state(), IndexState::Stopped { .. }), "its pages may be lost as well");
 }

@@ -13,18 +13,17 @@ use gantry_model::offset::QueueOffset;
 use gantry_protocol::record::{PropertyChecksum, RecordView};
 use gantry_store::*;
 
+use crate::rig::{draft, flush_and_dispatch};
+
 pub(crate) const SEGMENT: u64 = 2048;
 
 /// Small segments and queue files, no retention by itself.
 pub(crate) fn options() -> Options {
     Options {
         segment_size_bytes: SEGMENT,
-        queue_file_entries: 16,
         allocate_ahead_bytes: 1024,
         record_size_max_bytes: 1500,
-        background: Background::Stepped,
-        clock: Clock::manual(1_700_000_000_000),
-        ..Options::default()
+        ..crate::rig::options()
     }
 }
 
@@ -88,20 +87,8 @@ impl Rig {
     }
 
     fn append_with(&mut self, queue: &Arc<Queue>, body: &[u8], append: Append) -> Result<(), AppendError> {
-        let draft = Draft {
-            queue,
-            flag: 0,
-            sys_flag: 0,
-            born_ms: 1,
-            born_host: ([10, 0, 0, 1], 4000).into(),
-            store_host: ([10, 0, 0, 2], 10911).into(),
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
-            body,
-            properties: &[],
-        };
         let mut placed = Vec::new();
-        append(&self.store, &[draft], &mut placed)?;
+        append(&self.store, &[draft(queue, body, &[])], &mut placed)?;
         let key = (queue.topic().to_owned(), queue.id(), placed[0].queue_offset.0);
         self.placed.insert(key, (placed[0], body.to_vec()));
         Ok(())
@@ -132,8 +119,7 @@ impl Rig {
 
     /// Flushed, dispatched, checkpointed.
     pub(crate) fn settle(&self) {
-        self.store.step(Step::Flush);
-        while self.store.step(Step::Dispatch) {}
+        flush_and_dispatch(&self.store);
         self.store.step(Step::Checkpoint);
     }
 

@@ -1,14 +1,11 @@
 //! Faults of the reading side, compiled in on purpose: flipped bits and misdirected writes find each of them.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod consumer;
-
-use std::path::Path;
-
-use consumer::{World, consume};
-use gantry_base::disk::Disk;
 use gantry_store::{PlantedBug, with_planted};
+
+use crate::{
+    consumer::{PER_QUEUE, QUEUE_FILES, World, consume},
+    rig::{LOG, file, flip},
+};
 
 /// What happens to a file.
 #[derive(Debug, Clone, Copy)]
@@ -23,22 +20,17 @@ enum Harm {
 
 /// Does harm until a consumer gets something wrong or is told nothing; `None` when it never is.
 fn first_wrong_answer() -> Option<Harm> {
-    let bytes = 0..consumer::PER_QUEUE * 20;
+    let bytes = 0..PER_QUEUE * 20;
     let flips = bytes.map(|at| at * 11 % 100).flat_map(|at| [Harm::Log(at), Harm::Queue(at)]);
-    for harm in flips.chain((1..consumer::PER_QUEUE).map(Harm::Misdirected)) {
+    for harm in flips.chain((1..PER_QUEUE).map(Harm::Misdirected)) {
         let world = World::new(1).settled();
-        let file = if matches!(harm, Harm::Log(_)) { consumer::LOG } else { consumer::QUEUE_FILES[1] };
-        let handle = world.disk.open(&Path::new(consumer::DIR).join(file), false).unwrap();
         match harm {
-            Harm::Log(at) | Harm::Queue(at) => {
-                let mut byte = [0];
-                handle.read_at(&mut byte, at).unwrap();
-                handle.write_at(&[byte[0] ^ 1], at).unwrap();
-            }
+            Harm::Log(at) => flip(&world.disk, LOG, at, 0),
+            Harm::Queue(at) => flip(&world.disk, QUEUE_FILES[1], at, 0),
             Harm::Misdirected(to) => {
-                let mut entry = [0; 20];
-                handle.read_at(&mut entry, 0).unwrap();
-                handle.write_at(&entry, to * 20).unwrap();
+                let (file, mut entry) = (file(&world.disk, QUEUE_FILES[1]), [0; 20]);
+                file.read_at(&mut entry, 0).unwrap();
+                file.write_at(&entry, to * 20).unwrap();
             }
         }
         for queue in &world.queues {

@@ -1,19 +1,14 @@
 //! A small store with known contents, and a consumer that reads it as pulls do.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
+use std::sync::Arc;
 
-use std::{path::Path, sync::Arc};
-
-use gantry_base::{
-    clock::Clock,
-    disk::sim::{Reboot, SimDisk},
-};
+use gantry_base::disk::sim::{Reboot, SimDisk};
 use gantry_model::offset::QueueOffset;
 use gantry_protocol::record::records;
 use gantry_store::*;
 
-pub(crate) const DIR: &str = "/store";
-pub(crate) const LOG: &str = "commitlog/00000000000000000000";
+use crate::rig::{flush_and_dispatch, options, put, try_open};
+
 pub(crate) const QUEUE_FILES: [&str; 2] =
     ["consumequeue/alpha/0/00000000000000000000", "consumequeue/beta/1/00000000000000000000"];
 pub(crate) const PER_QUEUE: u64 = 5;
@@ -46,49 +41,29 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
-        Self::with(seed, Options { queue_file_entries: 16, ..Options::default() })
+        Self::with(seed, options())
     }
 
     /// With so many entries in each consume queue file.
     pub(crate) fn with_queue_files_of(queue_file_entries: u32) -> Self {
-        Self::with(1, Options { queue_file_entries, ..Options::default() })
+        Self::with(1, Options { queue_file_entries, ..options() })
     }
 
     /// With so many entries in each index file.
     pub(crate) fn with_index_files_of(index_file_entries: u32) -> Self {
-        let index_file_slots = 8;
-        Self::with(1, Options { queue_file_entries: 16, index_file_entries, index_file_slots, ..Options::default() })
+        Self::with(1, Options { index_file_entries, index_file_slots: 8, ..options() })
     }
 
     fn with(seed: u64, options: Options) -> Self {
         let disk = SimDisk::new(seed);
-        let options = Options {
-            segment_size_bytes: 16 << 10,
-            allocate_ahead_bytes: 4096,
-            background: Background::Stepped,
-            clock: Clock::manual(1_700_000_000_000),
-            ..options
-        };
+        let options = Options { segment_size_bytes: 16 << 10, ..options };
         let mut world = World { disk, options, store: None, queues: Vec::new(), sent: Vec::new() };
         world.open().unwrap();
         for n in 0..PER_QUEUE * QUEUES.len() as u64 {
             let (queue, name) = (&world.queues[n as usize % QUEUES.len()], QUEUES[n as usize % QUEUES.len()]);
             let body = format!("message {n} {}", "x".repeat(n as usize * 7 % 40)).into_bytes();
-            let draft = Draft {
-                queue,
-                flag: 0,
-                sys_flag: 0,
-                born_ms: 1,
-                born_host: ([10, 0, 0, 1], 4000).into(),
-                store_host: ([10, 0, 0, 2], 10911).into(),
-                reconsume_times: 0,
-                prepared_transaction_offset: 0,
-                body: &body,
-                properties: &[b"TAGS\x01tag\x02"],
-            };
-            let mut placed = Vec::new();
-            world.store.as_ref().unwrap().append(&[draft], &mut placed).unwrap();
-            let Placed { physical_offset, queue_offset, size, .. } = placed[0];
+            let Placed { physical_offset, queue_offset, size, .. } =
+                put(world.store(), queue, &body, &[b"TAGS\x01tag\x02"]);
             let (position, queue_offset) = (physical_offset.0, queue_offset.0);
             world.sent.push(Sent { queue: name, queue_offset, position, size: size.into(), body });
         }
@@ -96,8 +71,7 @@ impl World {
     }
 
     fn open(&mut self) -> Result<RecoveryReport, OpenError> {
-        let (disk, options) = (Arc::new(self.disk.clone()), self.options.clone());
-        let (store, report) = Store::open(disk, Path::new(DIR), options, &mut |_| {})?;
+        let (store, report) = try_open(&self.disk, self.options.clone())?;
         self.queues = QUEUES.iter().map(|(topic, id)| store.queue_or_create(topic, *id).unwrap()).collect();
         self.store = Some(store);
         Ok(report)
@@ -109,8 +83,7 @@ impl World {
 
     /// Flushed, dispatched and checkpointed.
     pub(crate) fn settled(self) -> Self {
-        self.store().step(Step::Flush);
-        while self.store().step(Step::Dispatch) {}
+        flush_and_dispatch(self.store());
         self.store().step(Step::Checkpoint);
         self
     }
@@ -132,37 +105,14 @@ impl World {
         self.try_restarted(reboot).unwrap().0
     }
 
-    /// A handle on the disk of another one.
-    pub(crate) fn on(disk: SimDisk, options: Options) -> Self {
-        World { disk, options, store: None, queues: Vec::new(), sent: Vec::new() }
-    }
-
     /// Appends one more message, which `sent` does not know.
     pub(crate) fn append(&self, queue: &Arc<Queue>, body: &[u8]) {
-        self.append_with(queue, body, &[]);
+        put(self.store(), queue, body, &[]);
     }
 
     /// The same with the body as its key.
     pub(crate) fn append_keyed(&self, queue: &Arc<Queue>, key: &[u8]) {
-        self.append_with(queue, key, &[b"KEYS\x01", key, b"\x02"]);
-    }
-
-    fn append_with(&self, queue: &Arc<Queue>, body: &[u8], properties: &[&[u8]]) {
-        let property = properties.concat();
-        let pieces = [&property[..]];
-        let draft = Draft {
-            queue,
-            flag: 0,
-            sys_flag: 0,
-            born_ms: 1,
-            born_host: ([10, 0, 0, 1], 4000).into(),
-            store_host: ([10, 0, 0, 2], 10911).into(),
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
-            body,
-            properties: &pieces,
-        };
-        self.store().append(&[draft], &mut Vec::new()).unwrap();
+        put(self.store(), queue, key, &[&[b"KEYS\x01", key, b"\x02"].concat()]);
     }
 
     /// Bodies that were sent, by queue.

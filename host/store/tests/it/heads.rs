@@ -1,38 +1,25 @@
 //! The file of queue heads: used when it is right, passed over when it is anything else, and never believed wrongly.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+use std::path::Path;
 
-use std::{path::Path, sync::Arc};
-
-use gantry_base::{
-    clock::Clock,
-    disk::{
-        Disk,
-        sim::{Fault, Operation, Reboot, SimDisk},
-    },
+use gantry_base::disk::{
+    Disk,
+    sim::{Fault, Operation, Reboot, SimDisk},
 };
 use gantry_model::offset::QueueOffset;
-use gantry_protocol::record::RecordView;
 use gantry_store::*;
 
-const DIR: &str = "/store";
+use crate::rig::{self, check_told, contents, entries, flush_and_dispatch, put, put_telling};
+
 const HEADS: &str = "/store/queueHeads.gantry";
 const QUEUES: u32 = 5;
 
 fn options() -> Options {
-    Options {
-        segment_size_bytes: 64 << 10,
-        queue_file_entries: 4,
-        allocate_ahead_bytes: 4096,
-        index_enabled: false,
-        background: Background::Stepped,
-        clock: Clock::manual(1_700_000_000_000),
-        ..Options::default()
-    }
+    Options { segment_size_bytes: 64 << 10, queue_file_entries: 4, index_enabled: false, ..rig::options() }
 }
 
 fn open(disk: &SimDisk) -> (Store, RecoveryReport) {
-    Store::open(Arc::new(disk.clone()), Path::new(DIR), options(), &mut |_| {}).unwrap()
+    rig::open(disk, options())
 }
 
 fn name(id: u32) -> String {
@@ -41,23 +28,8 @@ fn name(id: u32) -> String {
 
 /// Appends one message to the queue, flushes and dispatches it.
 fn append(store: &Store, id: u32) {
-    let queue = store.queue_or_create(&name(id), id).unwrap();
-    let body = format!("{id}/{}", queue.next_offset());
-    let draft = Draft {
-        queue: &queue,
-        flag: 0,
-        sys_flag: 0,
-        born_ms: 1,
-        born_host: ([10, 0, 0, 1], 4000).into(),
-        store_host: ([10, 0, 0, 2], 10911).into(),
-        reconsume_times: 0,
-        prepared_transaction_offset: 0,
-        body: body.as_bytes(),
-        properties: &[],
-    };
-    store.append(&[draft], &mut Vec::new()).unwrap();
-    store.step(Step::Flush);
-    while store.step(Step::Dispatch) {}
+    put_telling(store, &name(id), id);
+    flush_and_dispatch(store);
 }
 
 /// Sees that every queue has so many messages, all of them its own and in order.
@@ -65,14 +37,7 @@ fn check(store: &Store, each: &[u64; QUEUES as usize]) {
     for (id, count) in (0..).zip(each) {
         let queue = store.queue(&name(id), id).unwrap();
         assert_eq!((queue.end().get(), queue.next_offset()), (*count, QueueOffset(*count)), "{queue:?}");
-        let mut entries = Vec::new();
-        queue.entries(QueueOffset(0), 100, Wait::Allowed, &mut entries).unwrap();
-        assert_eq!(entries.len() as u64, *count);
-        for (offset, entry) in entries.iter().enumerate() {
-            let mut bytes = Vec::new();
-            store.read(entry.physical_offset, entry.size as usize, Wait::Allowed, &mut bytes).unwrap();
-            assert_eq!(RecordView::parse(&bytes).unwrap().body(), format!("{id}/{offset}").as_bytes());
-        }
+        check_told(store, &name(id), id, *count);
     }
 }
 
@@ -92,10 +57,6 @@ fn killed() -> (SimDisk, [u64; QUEUES as usize]) {
     drop(store);
     disk.reboot(Reboot::Kill);
     (disk, [1, 8, 2, 2, 1])
-}
-
-fn heads(disk: &SimDisk) -> Vec<u8> {
-    gantry_base::disk::read_whole(disk, Path::new(HEADS), 1 << 20).unwrap()
 }
 
 fn put_heads(disk: &SimDisk, bytes: &[u8]) {
@@ -124,7 +85,7 @@ fn only_queues_behind_the_checkpoint_are_touched() {
 #[test]
 fn no_flipped_bit_is_believed() {
     let (_, each) = killed();
-    let whole = heads(&killed().0);
+    let whole = contents(&killed().0, HEADS);
     let mut unused = 0;
     for at in 0..whole.len() {
         let (disk, _) = killed();
@@ -142,7 +103,7 @@ fn no_flipped_bit_is_believed() {
 #[test]
 fn a_file_that_ends_early_is_not_believed() {
     let (_, each) = killed();
-    let whole = heads(&killed().0);
+    let whole = contents(&killed().0, HEADS);
     for len in (0..whole.len()).step_by(3) {
         let (disk, _) = killed();
         put_heads(&disk, &whole[..len]);
@@ -155,7 +116,7 @@ fn a_file_that_ends_early_is_not_believed() {
 #[test]
 fn what_follows_the_frames_is_passed_over() {
     let (disk, each) = killed();
-    let mut bytes = heads(&disk);
+    let mut bytes = contents(&disk, HEADS);
     // Half of a frame, as a crash leaves it, and a frame of another place.
     bytes.extend_from_within(..50);
     put_heads(&disk, &bytes);
@@ -173,7 +134,7 @@ fn what_follows_the_frames_is_passed_over() {
 #[test]
 fn an_older_file_is_not_used() {
     let (disk, mut each) = killed();
-    let old = heads(&disk);
+    let old = contents(&disk, HEADS);
     let (store, _) = open(&disk);
     append(&store, 4);
     each[4] += 1;
@@ -265,23 +226,10 @@ fn heads_never_pass_what_a_power_loss_leaves_of_the_log() {
     for seed in 0..60 {
         let disk = SimDisk::new(seed);
         let options = Options { flush: Flush::Async { interval_ms: 500 }, ..options() };
-        let open = || Store::open(Arc::new(disk.clone()), Path::new(DIR), options.clone(), &mut |_| {}).unwrap();
-        let (store, _) = open();
+        let (store, _) = rig::open(&disk, options.clone());
         for id in 0..QUEUES {
             let queue = store.queue_or_create(&name(id), id).unwrap();
-            let draft = Draft {
-                queue: &queue,
-                flag: 0,
-                sys_flag: 0,
-                born_ms: 1,
-                born_host: ([10, 0, 0, 1], 4000).into(),
-                store_host: ([10, 0, 0, 2], 10911).into(),
-                reconsume_times: 0,
-                prepared_transaction_offset: 0,
-                body: b"never flushed by the flusher",
-                properties: &[],
-            };
-            store.append(&[draft], &mut Vec::new()).unwrap();
+            put(&store, &queue, b"never flushed by the flusher", &[]);
             while store.step(Step::Dispatch) {}
             if id == 2 {
                 assert!(store.step(Step::Checkpoint));
@@ -289,15 +237,13 @@ fn heads_never_pass_what_a_power_loss_leaves_of_the_log() {
         }
         drop(store);
         disk.reboot(Reboot::PowerLoss);
-        let (store, report) = open();
+        let (store, report) = rig::open(&disk, options);
         assert_eq!(report.heads_unused, None, "seed {seed}");
         for id in 0..QUEUES {
             let queue = store.queue_or_create(&name(id), id).unwrap();
             let end = queue.end().get();
             assert!(end == 1 || id > 2, "seed {seed}: what lies before a checkpoint is there");
-            let mut entries = Vec::new();
-            queue.entries(QueueOffset(0), 9, Wait::Allowed, &mut entries).unwrap();
-            assert_eq!(entries.len() as u64, end, "seed {seed}");
+            assert_eq!(entries(&queue).len() as u64, end, "seed {seed}");
         }
     }
 }

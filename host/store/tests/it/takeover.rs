@@ -1,70 +1,40 @@
 //! A store that Apache RocketMQ had open between two lives of Gantry. What RocketMQ does to the files is done by hand here;
 //! the campaign `cargo xtask exchange` does it with the real one.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::{path::Path, sync::Arc};
 
-use gantry_base::{
-    clock::Clock,
-    disk::{
-        Disk, DiskFile,
-        sim::{Reboot, SimDisk},
-    },
+use gantry_base::disk::{
+    Disk, DiskFile,
+    sim::{Reboot, SimDisk},
 };
-use gantry_protocol::record::body_checksum;
+use gantry_protocol::record::{RecordView, body_checksum};
 use gantry_store::*;
 
-const DIR: &str = "/store";
-const SEGMENT: u64 = 8192;
-const NOW_MS: u64 = 1_700_000_000_000;
+use crate::rig::{self, DIR, LOG, NOW_MS, entries, file, flush_and_dispatch, put, try_open};
+
+fn options() -> Options {
+    Options { queue_file_entries: 64, ..rig::options() }
+}
 
 fn open(disk: &SimDisk) -> Result<(Store, RecoveryReport), OpenError> {
-    let options = Options {
-        segment_size_bytes: SEGMENT,
-        queue_file_entries: 64,
-        allocate_ahead_bytes: 4096,
-        background: Background::Stepped,
-        clock: Clock::manual(NOW_MS),
-        ..Options::default()
-    };
-    Store::open(Arc::new(disk.clone()), Path::new(DIR), options, &mut |_| {})
+    try_open(disk, options())
 }
 
 fn append(store: &Store, topic: &str, bodies: std::ops::Range<u32>) {
     let queue = store.queue_or_create(topic, 0).unwrap();
-    for body in bodies.map(|body| body.to_string()) {
-        let draft = Draft {
-            queue: &queue,
-            flag: 0,
-            sys_flag: 0,
-            born_ms: 1,
-            born_host: ([10, 0, 0, 1], 4000).into(),
-            store_host: ([10, 0, 0, 2], 10911).into(),
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
-            body: body.as_bytes(),
-            properties: &[],
-        };
-        store.append(&[draft], &mut Vec::new()).unwrap();
+    for body in bodies {
+        put(store, &queue, body.to_string().as_bytes(), &[]);
     }
-    store.step(Step::Flush);
-    while store.step(Step::Dispatch) {}
+    flush_and_dispatch(store);
 }
 
 fn bodies(store: &Store, topic: &str) -> Vec<u32> {
     let Some(queue) = store.queue(topic, 0) else { return Vec::new() };
-    let mut entries = Vec::new();
-    while (entries.len() as u64) < queue.end().get() {
-        let from = queue.min_offset().plus(entries.len() as u64);
-        queue.entries(from, 1000, Wait::Allowed, &mut entries).unwrap();
-    }
     let body = |entry: &QueueEntry| {
         let bytes = store.record(entry.physical_offset, Wait::Allowed).unwrap().unwrap();
-        let record = gantry_protocol::record::RecordView::parse(&bytes).unwrap();
-        std::str::from_utf8(record.body()).unwrap().parse().unwrap()
+        std::str::from_utf8(RecordView::parse(&bytes).unwrap().body()).unwrap().parse().unwrap()
     };
-    entries.iter().map(body).collect()
+    entries(&queue).iter().map(body).collect()
 }
 
 /// RocketMQ as far as its files are concerned: one log file, one file a queue, no property checksum.
@@ -78,8 +48,8 @@ impl RocketMq {
     fn start(disk: &SimDisk, position: u64) -> Self {
         let dir = Path::new(DIR);
         disk.create_dir_all(&dir.join("commitlog")).unwrap();
-        let log = disk.open(&dir.join("commitlog/00000000000000000000"), true).unwrap();
-        log.set_len(SEGMENT).unwrap();
+        let log = disk.open(&dir.join(LOG), true).unwrap();
+        log.set_len(options().segment_size_bytes).unwrap();
         let abort = disk.open(&dir.join("abort"), true).unwrap();
         abort.set_len(0).unwrap();
         abort.write_at(b"4711", 0).unwrap();
@@ -177,7 +147,7 @@ fn what_rocketmq_appended_is_there_and_what_follows_is_checked_again() {
         disk.reboot(Reboot::Kill);
 
         // Gantry died. A record without its checksum behind is torn, not RocketMQ's.
-        let mut torn = RocketMq { disk: disk.clone(), log: log_file(&disk), position: end };
+        let mut torn = RocketMq { disk: disk.clone(), log: file(&disk, LOG), position: end };
         torn.append("t", 20..21, 99);
         let (store, report) = open(&disk).unwrap();
         assert!(!report.taken_over && !report.clean && report.end == end && report.cut.len() == 1, "{report:?}");
@@ -187,10 +157,6 @@ fn what_rocketmq_appended_is_there_and_what_follows_is_checked_again() {
         let (_, report) = open(&disk).unwrap();
         assert!(!report.taken_over && report.records == 0, "{report:?}");
     }
-}
-
-fn log_file(disk: &SimDisk) -> Arc<dyn DiskFile> {
-    disk.open(Path::new("/store/commitlog/00000000000000000000"), false).unwrap()
 }
 
 #[test]
@@ -211,16 +177,16 @@ fn a_store_that_gantry_never_saw_opens() {
 fn rocketmqs_own_torn_record_is_cut_and_zeroed() {
     let disk = SimDisk::new(1);
     let end = both(&disk, false);
-    let mut last = RocketMq { disk: disk.clone(), log: log_file(&disk), position: end + 5 * (91 + 2 + 1) };
+    let mut last = RocketMq { disk: disk.clone(), log: file(&disk, LOG), position: end + 5 * (91 + 2 + 1) };
     let from = last.position;
     last.append("t", 15..17, 15);
     // The body of the first of the two.
-    log_file(&disk).write_at(b"!", from + 88).unwrap();
+    file(&disk, LOG).write_at(b"!", from + 88).unwrap();
     let (store, report) = open(&disk).unwrap();
     assert!(report.end == from && report.cut.len() == 1, "{report:?}");
     assert_eq!(bodies(&store, "t"), Vec::from_iter(0..15));
     let mut bytes = [1; 300];
-    log_file(&disk).read_at(&mut bytes, from).unwrap();
+    file(&disk, LOG).read_at(&mut bytes, from).unwrap();
     assert_eq!(bytes, [0; 300], "the second cannot rise again");
 }
 

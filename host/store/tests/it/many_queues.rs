@@ -1,78 +1,37 @@
 //! More queues than files may be open: what is written, read and synced does not depend on which of them are.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use std::{path::Path, sync::Arc};
-
-use gantry_base::{
-    clock::Clock,
-    disk::sim::{Fault, Operation, Reboot, SimDisk},
-};
+use gantry_base::disk::sim::{Fault, Operation, Reboot, SimDisk};
 use gantry_model::offset::QueueOffset;
 use gantry_store::*;
+
+use crate::rig::{self, check_told, flush_and_dispatch, open, put_telling};
 
 /// Files that a store has open beside those of queues: two of checkpoints, the lock, and the segments of the log.
 const OTHER_FILES_MAX: usize = 12;
 
 fn options() -> Options {
-    Options {
-        segment_size_bytes: 64 << 10,
-        queue_file_entries: 4,
-        queue_files_open_max: 3,
-        allocate_ahead_bytes: 4096,
-        background: Background::Stepped,
-        clock: Clock::manual(1_700_000_000_000),
-        ..Options::default()
-    }
+    Options { segment_size_bytes: 64 << 10, queue_file_entries: 4, queue_files_open_max: 3, ..rig::options() }
 }
 
-fn open(disk: &SimDisk, options: &Options) -> (Store, RecoveryReport) {
-    Store::open(Arc::new(disk.clone()), Path::new("/store"), options.clone(), &mut |_| {}).unwrap()
+fn name(id: u32) -> String {
+    format!("topic-{}", id % 7)
 }
 
 /// Appends one message to each of the queues and dispatches them.
 fn append_to_each(store: &Store, queues: u32) {
-    for id in 0..queues {
-        let queue = store.queue_or_create(&format!("topic-{}", id % 7), id).unwrap();
-        let body = format!("{id}/{}", queue.next_offset());
-        let draft = Draft {
-            queue: &queue,
-            flag: 0,
-            sys_flag: 0,
-            born_ms: 1,
-            born_host: ([10, 0, 0, 1], 4000).into(),
-            store_host: ([10, 0, 0, 2], 10911).into(),
-            reconsume_times: 0,
-            prepared_transaction_offset: 0,
-            body: body.as_bytes(),
-            properties: &[],
-        };
-        store.append(&[draft], &mut Vec::new()).unwrap();
-    }
-    store.step(Step::Flush);
-    while store.step(Step::Dispatch) {}
+    (0..queues).for_each(|id| put_telling(store, &name(id), id));
+    flush_and_dispatch(store);
 }
 
 /// Sees that each of the queues holds this many entries, which lead to its records.
 fn check(store: &Store, queues: u32, each: u64) {
-    for id in 0..queues {
-        let queue = store.queue(&format!("topic-{}", id % 7), id).unwrap();
-        let mut entries = Vec::new();
-        assert_eq!(queue.entries(QueueOffset(0), 100, Wait::Allowed, &mut entries).unwrap(), Read::Done);
-        assert_eq!(entries.len() as u64, each, "{queue:?}");
-        for (offset, entry) in entries.iter().enumerate() {
-            let mut bytes = Vec::new();
-            store.read(entry.physical_offset, entry.size as usize, Wait::Allowed, &mut bytes).unwrap();
-            let record = gantry_protocol::record::RecordView::parse(&bytes).unwrap();
-            assert_eq!(record.body(), format!("{id}/{offset}").as_bytes());
-        }
-    }
+    (0..queues).for_each(|id| check_told(store, &name(id), id, each));
 }
 
 #[test]
 fn many_queues_are_served_with_few_descriptors() {
     let disk = SimDisk::new(3);
-    let (store, _) = open(&disk, &options());
+    let (store, _) = open(&disk, options());
     for round in 1..=6 {
         append_to_each(&store, 60);
         assert!(disk.open_files() <= 3 + OTHER_FILES_MAX, "{} files are open", disk.open_files());
@@ -86,13 +45,13 @@ fn many_queues_are_served_with_few_descriptors() {
 fn files_closed_before_their_sync_are_synced_by_the_checkpoint() {
     for seed in 0..20 {
         let disk = SimDisk::new(seed);
-        let (store, _) = open(&disk, &options());
+        let (store, _) = open(&disk, options());
         append_to_each(&store, 40);
         append_to_each(&store, 40);
         assert!(store.step(Step::Checkpoint));
         drop(store);
         disk.reboot(Reboot::PowerLoss);
-        let (store, report) = open(&disk, &options());
+        let (store, report) = open(&disk, options());
         assert_eq!((report.records, report.queues_rebuilt), (0, false), "all of it lies before the checkpoint");
         check(&store, 40, 2);
     }
@@ -101,7 +60,7 @@ fn files_closed_before_their_sync_are_synced_by_the_checkpoint() {
 #[test]
 fn a_read_that_may_not_wait_does_not_open_files() {
     let disk = SimDisk::new(1);
-    let (store, _) = open(&disk, &options());
+    let (store, _) = open(&disk, options());
     append_to_each(&store, 10);
     // Dispatch writes the queue met last first, so its file is the one closed again.
     let queue = store.queue("topic-2", 9).unwrap();
@@ -120,7 +79,7 @@ fn a_read_that_may_not_wait_does_not_open_files() {
 #[test]
 fn the_files_of_a_deleted_topic_are_closed_and_not_those_of_its_successor() {
     let disk = SimDisk::new(1);
-    let (store, _) = open(&disk, &Options { queue_files_open_max: 1_000, ..options() });
+    let (store, _) = open(&disk, Options { queue_files_open_max: 1_000, ..options() });
     append_to_each(&store, 14);
     let (before, old) = (disk.open_files(), store.queue("topic-3", 3).unwrap());
     store.delete_topic("topic-3").unwrap();

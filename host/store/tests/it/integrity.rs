@@ -3,24 +3,14 @@
 //! The oracle is the list of what was appended, kept outside of the store. A consumer reads every queue as a pull does, in
 //! pieces, until its end or until it is told of damage.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod consumer;
-
-use std::path::Path;
-
-use consumer::{Consumed, World, consume};
-use gantry_base::disk::{Disk, sim::Reboot};
+use gantry_base::disk::sim::{Fault, Operation, Reboot};
 use gantry_model::offset::{PhysicalOffset, QueueOffset};
 use gantry_store::*;
 
-fn flip(world: &World, file: &str, at: u64, bit: u32) {
-    let path = Path::new(consumer::DIR).join(file);
-    let file = world.disk.open(&path, false).unwrap();
-    let mut byte = [0];
-    file.read_at(&mut byte, at).unwrap();
-    file.write_at(&[byte[0] ^ (1 << bit)], at).unwrap();
-}
+use crate::{
+    consumer::{Consumed, PER_QUEUE, QUEUE_FILES, World, consume},
+    rig::{LOG, file, flip},
+};
 
 /// Each byte of the used part of a file, with a bit that differs from byte to byte.
 fn each_flip(len: u64) -> impl Iterator<Item = (u64, u32)> {
@@ -33,7 +23,7 @@ fn a_flip_anywhere_in_the_log_stops_its_message_and_no_other() {
     let mut stopped = 0;
     for (at, bit) in each_flip(used) {
         let world = World::new(1).settled();
-        flip(&world, consumer::LOG, at, bit);
+        flip(&world.disk, LOG, at, bit);
         let damaged = world.sent.iter().find(|sent| (sent.position..sent.position + sent.size).contains(&at)).unwrap();
         for queue in &world.queues {
             let expected = world.expected(queue);
@@ -55,11 +45,11 @@ fn a_flip_anywhere_in_the_log_stops_its_message_and_no_other() {
 
 #[test]
 fn a_flip_anywhere_in_a_consume_queue_is_corrected_from_the_log() {
-    for file in consumer::QUEUE_FILES {
+    for file in QUEUE_FILES {
         let mut corrected = 0;
-        for (at, bit) in each_flip(consumer::PER_QUEUE * 20) {
+        for (at, bit) in each_flip(PER_QUEUE * 20) {
             let world = World::new(1).settled();
-            flip(&world, file, at, bit);
+            flip(&world.disk, file, at, bit);
             for queue in &world.queues {
                 let Consumed { messages, damaged } = consume(world.store(), queue);
                 assert!(damaged.is_none(), "byte {at} of {file}: {damaged:?}");
@@ -69,7 +59,7 @@ fn a_flip_anywhere_in_a_consume_queue_is_corrected_from_the_log() {
             corrected += world.store().metrics().entries_corrected.get();
         }
         // Tag codes decide nothing for a consumer that takes everything; position and size do.
-        assert!(corrected >= consumer::PER_QUEUE * 12, "{file}: {corrected}");
+        assert!(corrected >= PER_QUEUE * 12, "{file}: {corrected}");
     }
 }
 
@@ -77,7 +67,7 @@ fn a_flip_anywhere_in_a_consume_queue_is_corrected_from_the_log() {
 fn a_skipped_message_is_passed_over_and_the_skip_survives_a_restart() {
     let world = World::new(1).settled();
     let victim = &world.sent[5];
-    flip(&world, consumer::LOG, victim.position + 60, 3);
+    flip(&world.disk, LOG, victim.position + 60, 3);
     let queue = world.queues.iter().find(|queue| (queue.topic(), queue.id()) == victim.queue()).unwrap();
     let store = world.store();
     assert_eq!(store.skip(victim.position).unwrap(), Skip::Unknown, "nobody has met it yet");
@@ -112,19 +102,18 @@ fn a_skipped_message_is_passed_over_and_the_skip_survives_a_restart() {
 fn a_skip_never_hides_a_whole_message() {
     let world = World::new(1).settled();
     let victim = &world.sent[5];
-    flip(&world, consumer::LOG, victim.position + 60, 3);
+    flip(&world.disk, LOG, victim.position + 60, 3);
     let queue = world.queues.iter().find(|queue| (queue.topic(), queue.id()) == victim.queue()).unwrap();
     assert!(consume(world.store(), queue).damaged.is_some());
     world.store().skip(victim.position).unwrap();
     // The disk remembers itself.
-    flip(&world, consumer::LOG, victim.position + 60, 3);
+    flip(&world.disk, LOG, victim.position + 60, 3);
     assert_eq!(consume(world.store(), queue).messages, world.expected(queue));
     // An entry of another message that comes to point at the place is still told from it.
-    flip(&world, consumer::LOG, victim.position + 60, 3);
+    flip(&world.disk, LOG, victim.position + 60, 3);
     let other = world.sent.iter().find(|other| other.queue() != victim.queue()).unwrap();
-    let file = format!("consumequeue/{}/{}/{:020}", other.queue().0, other.queue().1, 0);
-    let entry = world.disk.open(&Path::new(consumer::DIR).join(file), false).unwrap();
-    entry.write_at(&victim.position.to_be_bytes(), other.queue_offset * 20).unwrap();
+    let entries = file(&world.disk, &format!("consumequeue/{}/{}/{:020}", other.queue().0, other.queue().1, 0));
+    entries.write_at(&victim.position.to_be_bytes(), other.queue_offset * 20).unwrap();
     let queue = world.queues.iter().find(|queue| (queue.topic(), queue.id()) == other.queue()).unwrap();
     assert_eq!(consume(world.store(), queue).messages, world.expected(queue));
 }
@@ -132,10 +121,9 @@ fn a_skip_never_hides_a_whole_message() {
 #[test]
 fn a_lost_entry_is_made_again() {
     let world = World::new(1).settled();
-    let file = world.disk.open(&Path::new(consumer::DIR).join(consumer::QUEUE_FILES[0]), false).unwrap();
-    file.write_at(&[0; 20 * 3], 20 * 2).unwrap();
+    file(&world.disk, QUEUE_FILES[0]).write_at(&[0; 20 * 3], 20 * 2).unwrap();
     let mut entries = Vec::new();
-    let queue = world.queues.iter().find(|queue| consumer::QUEUE_FILES[0].contains(queue.topic())).unwrap();
+    let queue = world.queues.iter().find(|queue| QUEUE_FILES[0].contains(queue.topic())).unwrap();
     let from = QueueOffset(2);
     assert_eq!(world.store().entries(queue, from, 9, Wait::Never, &mut entries).unwrap(), Read::WouldBlock);
     for queue in &world.queues {
@@ -148,11 +136,7 @@ fn a_lost_entry_is_made_again() {
 fn sectors_that_cannot_be_read_are_damage_too() {
     let world = World::new(1).settled();
     let victim = &world.sent[5];
-    world.disk.fail(gantry_base::disk::sim::Fault {
-        path_contains: consumer::LOG.into(),
-        times: u64::MAX,
-        ..gantry_base::disk::sim::Fault::once(gantry_base::disk::sim::Operation::Read)
-    });
+    world.disk.fail(Fault { path_contains: LOG.into(), times: u64::MAX, ..Fault::once(Operation::Read) });
     let queue = world.queues.iter().find(|queue| (queue.topic(), queue.id()) == victim.queue()).unwrap();
     let Consumed { messages, damaged } = consume(world.store(), queue);
     assert!(messages.is_empty() && damaged.is_some());
@@ -165,7 +149,7 @@ fn times_are_found_past_a_damaged_message() {
     let world = World::new(1).settled();
     for victim in [0, 5, world.sent.len() - 1] {
         let victim = &world.sent[victim];
-        flip(&world, consumer::LOG, victim.position + 60, 3);
+        flip(&world.disk, LOG, victim.position + 60, 3);
         for queue in &world.queues {
             for boundary in [Boundary::Lower, Boundary::Upper] {
                 for (time, lower) in [(0, 0), (i64::MAX, queue.end().get())] {
@@ -182,18 +166,18 @@ fn times_are_found_past_a_damaged_message() {
                 }
             }
         }
-        flip(&world, consumer::LOG, victim.position + 60, 3);
+        flip(&world.disk, LOG, victim.position + 60, 3);
     }
 }
 
 #[test]
 fn a_flip_before_an_open_is_no_different() {
     // The last message of each queue is what its end is found by; the others are not looked at by an open.
-    let looked_at = World::new(1).sent[consumer::PER_QUEUE as usize * 3 - 3].position;
+    let looked_at = World::new(1).sent[PER_QUEUE as usize * 3 - 3].position;
     for (at, bit) in each_flip(looked_at).step_by(7) {
         let world = World::new(1).settled();
         world.store().shutdown().unwrap();
-        flip(&world, consumer::LOG, at, bit);
+        flip(&world.disk, LOG, at, bit);
         let world = world.restarted(Some(Reboot::Kill));
         let mut stops = 0;
         for queue in &world.queues {

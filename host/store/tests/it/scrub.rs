@@ -1,27 +1,17 @@
 //! Damage that nobody has read yet: the scrub finds it in a running store, the check in a stopped one.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod consumer;
-
 use std::{ops::ControlFlow, path::Path, sync::Arc};
 
-use consumer::{Consumed, World, consume};
-use gantry_base::disk::{Disk, DiskFile, sim::Reboot};
+use gantry_base::disk::{Disk, sim::Reboot};
 use gantry_store::{
     inspect::{self, CheckReport, Shown},
     *,
 };
 
-fn file(world: &World, name: &str) -> Arc<dyn DiskFile> {
-    world.disk.open(&Path::new(consumer::DIR).join(name), false).unwrap()
-}
-
-fn flip(world: &World, name: &str, at: u64) {
-    let (file, mut byte) = (file(world, name), [0]);
-    file.read_at(&mut byte, at).unwrap();
-    file.write_at(&[byte[0] ^ 4], at).unwrap();
-}
+use crate::{
+    consumer::{Consumed, PER_QUEUE, QUEUE_FILES, World, consume},
+    rig::{DIR, LOG, file, flip},
+};
 
 /// A whole pass; its steps.
 fn pass(world: &World) -> usize {
@@ -34,7 +24,7 @@ fn pass(world: &World) -> usize {
 }
 
 fn check(world: &World) -> CheckReport {
-    inspect::check(Arc::new(world.disk.clone()), Path::new(consumer::DIR), false, &mut |_| {}).unwrap()
+    inspect::check(Arc::new(world.disk.clone()), Path::new(DIR), false, &mut |_| {}).unwrap()
 }
 
 #[test]
@@ -53,12 +43,12 @@ fn a_pass_over_a_whole_store_finds_nothing() {
 fn a_pass_finds_damaged_records_and_lets_those_go_that_read_well_again() {
     let world = World::new(1).settled();
     let victims = [&world.sent[2], &world.sent[3], &world.sent[9]];
-    victims.iter().for_each(|victim| flip(&world, consumer::LOG, victim.position + 70));
+    victims.iter().for_each(|victim| flip(&world.disk, LOG, victim.position + 70, 2));
     pass(&world);
     let found: Vec<_> = world.store().damages().iter().map(|damage| (damage.position, damage.length)).collect();
     assert_eq!(found, victims.map(|victim| (victim.position, victim.size)));
-    assert!(world.store().damages().iter().all(|damage| damage.file == consumer::LOG));
-    flip(&world, consumer::LOG, victims[1].position + 70);
+    assert!(world.store().damages().iter().all(|damage| damage.file == LOG));
+    flip(&world.disk, LOG, victims[1].position + 70, 2);
     pass(&world);
     assert_eq!(world.store().damages().len(), 2);
 }
@@ -68,7 +58,7 @@ fn a_head_that_is_gone_hides_no_record_behind_it() {
     let world = World::new(1).settled();
     let victim = &world.sent[4];
     // Size and magic: where the record ended is not known any more.
-    file(&world, consumer::LOG).write_at(&[0x55; 8], victim.position).unwrap();
+    file(&world.disk, LOG).write_at(&[0x55; 8], victim.position).unwrap();
     pass(&world);
     let damages = world.store().damages();
     assert_eq!((damages.len(), damages[0].position, damages[0].length), (1, victim.position, victim.size));
@@ -77,16 +67,16 @@ fn a_head_that_is_gone_hides_no_record_behind_it() {
 #[test]
 fn tag_codes_of_the_last_file_are_corrected() {
     let world = World::new(1).settled();
-    for at in 0..consumer::PER_QUEUE * 20 {
-        flip(&world, consumer::QUEUE_FILES[0], at);
+    for at in 0..PER_QUEUE * 20 {
+        flip(&world.disk, QUEUE_FILES[0], at, 2);
         pass(&world);
-        let mut bytes = vec![0; consumer::PER_QUEUE as usize * 20];
-        file(&world, consumer::QUEUE_FILES[0]).read_at(&mut bytes, 0).unwrap();
+        let mut bytes = vec![0; PER_QUEUE as usize * 20];
+        file(&world.disk, QUEUE_FILES[0]).read_at(&mut bytes, 0).unwrap();
         let tag = i64::from(b't') * 961 + i64::from(b'a') * 31 + i64::from(b'g');
         let tags: Vec<_> = bytes.chunks(20).map(|entry| i64::from_be_bytes(entry[12..].try_into().unwrap())).collect();
-        assert_eq!(tags, [tag; consumer::PER_QUEUE as usize], "byte {at}");
+        assert_eq!(tags, [tag; PER_QUEUE as usize], "byte {at}");
     }
-    assert_eq!(world.store().metrics().entries_corrected.get(), consumer::PER_QUEUE * 20);
+    assert_eq!(world.store().metrics().entries_corrected.get(), PER_QUEUE * 20);
 }
 
 #[test]
@@ -94,9 +84,9 @@ fn a_sealed_file_is_compared_with_its_checksum_and_corrected() {
     let world = World::with_queue_files_of(2).settled();
     pass(&world);
     let report = { check(&world) };
-    assert_eq!(report.files_with_checksum, 3 * (consumer::PER_QUEUE / 2));
+    assert_eq!(report.files_with_checksum, 3 * (PER_QUEUE / 2));
     let world = world.restarted(None);
-    flip(&world, "consumequeue/beta/1/00000000000000000040", 33);
+    flip(&world.disk, "consumequeue/beta/1/00000000000000000040", 33, 2);
     let report = check(&world);
     // Once by its checksum, once by its entry.
     assert_eq!(report.problems_total, 2, "{report:?}");
@@ -104,11 +94,11 @@ fn a_sealed_file_is_compared_with_its_checksum_and_corrected() {
     assert_eq!(world.store().scrub_status().files_corrected, 1);
     assert_eq!(check(&world).problems, []);
     // A sidecar that is lost or damaged is made again.
-    flip(&world, "checksums.gantry", 60);
+    flip(&world.disk, "checksums.gantry", 60, 2);
     let world = world.restarted(Some(Reboot::Kill));
     pass(&world);
     assert_eq!(world.store().scrub_status().files_corrected, 0);
-    assert_eq!(check(&world).files_with_checksum, 3 * (consumer::PER_QUEUE / 2));
+    assert_eq!(check(&world).files_with_checksum, 3 * (PER_QUEUE / 2));
     for queue in &world.queues {
         assert!(
             matches!(consume(world.store(), queue), Consumed { damaged: None, messages } if messages == world.expected(queue))
@@ -137,14 +127,14 @@ fn a_check_names_every_flip_of_log_and_queues() {
     let world = World::new(1).settled();
     world.store().shutdown().unwrap();
     let end = world.sent.last().map_or(0, |last| last.position + last.size);
-    for (name, len) in [(consumer::LOG, end), (consumer::QUEUE_FILES[0], consumer::PER_QUEUE * 20)] {
+    for (name, len) in [(LOG, end), (QUEUE_FILES[0], PER_QUEUE * 20)] {
         for at in 0..len {
-            flip(&world, name, at);
+            flip(&world.disk, name, at, 2);
             let report = check(&world);
             assert!(report.problems_total > 0, "byte {at} of {name}");
             let named = report.problems.iter().any(|problem| name.starts_with(&problem.file) || problem.file == name);
             assert!(named || problem_of_the_end(&report), "byte {at} of {name}: {:?}", report.problems);
-            flip(&world, name, at);
+            flip(&world.disk, name, at, 2);
         }
     }
     assert_eq!(check(&world).problems_total, 0);
@@ -158,10 +148,10 @@ fn problem_of_the_end(report: &CheckReport) -> bool {
 #[test]
 fn a_dump_shows_every_record_and_says_what_is_damaged() {
     let world = World::new(1).settled();
-    flip(&world, consumer::LOG, world.sent[3].position + 70);
+    flip(&world.disk, LOG, world.sent[3].position + 70, 2);
     let dump = |from: u64| {
         let mut shown = Vec::new();
-        inspect::dump(Arc::new(world.disk.clone()), Path::new(consumer::DIR), from, &mut |position, found| {
+        inspect::dump(Arc::new(world.disk.clone()), Path::new(DIR), from, &mut |position, found| {
             shown.push((position, matches!(found, Shown::Damaged { .. })));
             ControlFlow::Continue(())
         })
@@ -184,9 +174,9 @@ fn a_full_index_file_that_does_not_have_its_checksum_is_built_again() {
     while world.store().step(Step::Index) {}
     pass(&world);
     assert_eq!(world.store().metrics().index_damaged.get(), 0);
-    let folder = Path::new(consumer::DIR).join("index");
+    let folder = Path::new(DIR).join("index");
     let first = world.disk.list(&folder).unwrap().remove(0).name;
-    flip(&world, &format!("index/{first}"), 45);
+    flip(&world.disk, &format!("index/{first}"), 45, 2);
     pass(&world);
     assert_eq!(world.store().metrics().index_damaged.get(), 1);
     while world.store().step(Step::Index) {}

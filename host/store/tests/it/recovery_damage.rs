@@ -1,21 +1,14 @@
 //! Damage in the part of the log that a start after a crash reads.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod consumer;
-
 use std::{path::Path, sync::Arc};
 
-use consumer::{Consumed, World, consume};
-use gantry_base::disk::{Disk, read_whole, sim::Reboot};
+use gantry_base::disk::{Disk, sim::Reboot};
 use gantry_store::*;
 
-fn flip(world: &World, at: u64) {
-    let file = world.disk.open(&Path::new(consumer::DIR).join(consumer::LOG), false).unwrap();
-    let mut byte = [0];
-    file.read_at(&mut byte, at).unwrap();
-    file.write_at(&[byte[0] ^ 16], at).unwrap();
-}
+use crate::{
+    consumer::{Consumed, PER_QUEUE, World, consume},
+    rig::{DIR, LOG, contents, flip, open},
+};
 
 /// Appended and flushed, not dispatched: all of it is read again.
 fn flushed() -> World {
@@ -34,7 +27,7 @@ fn damage_in_what_was_flushed_stops_the_start_until_it_is_given_up() {
             (sent.position, sent.queue_offset, sent.queue())
         };
         let before = world.sent.iter().map(|sent| sent.position + sent.size).max().unwrap();
-        flip(&world, position + at);
+        flip(&world.disk, LOG, position + at, 4);
         let (disk, options, expected) = (world.disk.clone(), world.options.clone(), world.all_expected());
         let Err(OpenError::Damaged { position: found, flushed, records, .. }) =
             world.try_restarted(Some(Reboot::Kill)).map(drop)
@@ -45,10 +38,9 @@ fn damage_in_what_was_flushed_stops_the_start_until_it_is_given_up() {
             (found, flushed, records),
             (position, before, expected.iter().map(|(_, all)| all.len() as u64).sum::<u64>() - 5)
         );
-        let disk: Arc<dyn Disk> = Arc::new(disk);
-        let dir = Path::new(consumer::DIR);
-        assert!(matches!(skip_stopped(disk.clone(), dir, position).unwrap(), Skip::Skipped(_)));
-        let (store, report) = Store::open(disk, dir, options, &mut |_| {}).unwrap();
+        let skipped = skip_stopped(Arc::new(disk.clone()), Path::new(DIR), position).unwrap();
+        assert!(matches!(skipped, Skip::Skipped(_)));
+        let (store, report) = open(&disk, options);
         assert_eq!((report.end, report.records_behind), (before, 0));
         for ((topic, id), mut all) in expected {
             let queue = store.queue(&topic, id).unwrap();
@@ -58,7 +50,7 @@ fn damage_in_what_was_flushed_stops_the_start_until_it_is_given_up() {
             let Consumed { messages, damaged } = consume(&store, &queue);
             assert!(damaged.is_none(), "byte {at}: {damaged:?}");
             assert_eq!(messages, all, "byte {at} {topic}/{id}");
-            assert_eq!(queue.next_offset().0, consumer::PER_QUEUE);
+            assert_eq!(queue.next_offset().0, PER_QUEUE);
         }
         assert!(store.metrics().skipped_reads.get() > 0, "what was given up is counted");
     }
@@ -68,14 +60,12 @@ fn damage_in_what_was_flushed_stops_the_start_until_it_is_given_up() {
 fn what_was_given_up_is_served_when_it_reads_well_again() {
     let world = flushed();
     let position = world.sent[4].position;
-    flip(&world, position + 60);
+    flip(&world.disk, LOG, position + 60, 4);
     let (disk, options, expected) = (world.disk.clone(), world.options.clone(), world.all_expected());
-    let again = World::on(disk.clone(), options.clone());
     assert!(world.try_restarted(Some(Reboot::Kill)).is_err());
-    let dir = Path::new(consumer::DIR);
-    skip_stopped(Arc::new(disk.clone()), dir, position).unwrap();
-    let (store, _) = Store::open(Arc::new(disk), dir, options, &mut |_| {}).unwrap();
-    flip(&again, position + 60);
+    skip_stopped(Arc::new(disk.clone()), Path::new(DIR), position).unwrap();
+    let (store, _) = open(&disk, options);
+    flip(&disk, LOG, position + 60, 4);
     for ((topic, id), all) in expected {
         let queue = store.queue(&topic, id).unwrap();
         assert_eq!(consume(&store, &queue).messages, all);
@@ -87,13 +77,12 @@ fn whole_records_behind_what_was_never_flushed_are_kept_beside_the_log() {
     let world = World::new(1);
     let position = world.sent[4].position;
     let end = world.sent.iter().map(|sent| sent.position + sent.size).max().unwrap();
-    flip(&world, position + 60);
-    let log = Path::new(consumer::DIR).join(consumer::LOG);
-    let bytes = read_whole(&world.disk, &log, 1 << 20).unwrap();
+    flip(&world.disk, LOG, position + 60, 4);
+    let bytes = contents(&world.disk, LOG);
     let behind = world.sent.len() as u64 - 5;
     let (world, report) = world.try_restarted(Some(Reboot::Kill)).unwrap();
     assert_eq!((report.end, report.records_behind), (position, behind));
-    let kept = read_whole(&world.disk, &report.kept.unwrap(), 1 << 20).unwrap();
+    let kept = contents(&world.disk, report.kept.unwrap());
     assert_eq!(kept, bytes[position as usize..end as usize]);
 }
 
@@ -107,11 +96,11 @@ fn no_more_than_eight_pieces_are_kept() {
         for n in 0..3 {
             world.append(&queue, format!("life {life} {n}").as_bytes());
         }
-        flip(&world, position + 40);
+        flip(&world.disk, LOG, position + 40, 4);
         let (next, report) = world.try_restarted(Some(Reboot::Kill)).unwrap();
         assert!(report.kept.is_some() && report.records_behind == 2, "{report:?}");
         world = next;
     }
-    let names = world.disk.list(Path::new(consumer::DIR)).unwrap();
+    let names = world.disk.list(Path::new(DIR)).unwrap();
     assert_eq!(names.iter().filter(|entry| entry.name.starts_with("cut-")).count(), 8);
 }

@@ -1,11 +1,6 @@
 //! Whatever is in the files: opening gives a store or an error, and reading gives records or errors.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use gantry_base::disk::{
     Disk,
@@ -14,15 +9,14 @@ use gantry_base::disk::{
 use gantry_model::offset::{PhysicalOffset, QueueOffset};
 use gantry_store::*;
 
+use crate::rig::{self, DIR, draft, flush_and_dispatch, try_open};
+
+fn options() -> Options {
+    Options { segment_size_bytes: 4096, queue_file_entries: 8, allocate_ahead_bytes: 1024, ..rig::options() }
+}
+
 fn open(disk: &SimDisk) -> Result<(Store, RecoveryReport), OpenError> {
-    let options = Options {
-        segment_size_bytes: 4096,
-        queue_file_entries: 8,
-        allocate_ahead_bytes: 1024,
-        background: Background::Stepped,
-        ..Options::default()
-    };
-    Store::open(Arc::new(disk.clone()), Path::new("/store"), options, &mut |_| {})
+    try_open(disk, options())
 }
 
 fn files(disk: &SimDisk, folder: &Path) -> Vec<PathBuf> {
@@ -37,19 +31,7 @@ fn files(disk: &SimDisk, folder: &Path) -> Vec<PathBuf> {
 fn append(store: &Store, rng: &mut SplitMix64) -> Result<(), AppendError> {
     let queue = store.queue_or_create(["a", "b"][rng.below(2) as usize], rng.below(2) as u32).unwrap();
     let body = vec![rng.next_u64() as u8; rng.below(300) as usize];
-    let draft = Draft {
-        queue: &queue,
-        flag: 0,
-        sys_flag: 0,
-        born_ms: 1,
-        born_host: ([10, 0, 0, 1], 4000).into(),
-        store_host: ([10, 0, 0, 2], 10911).into(),
-        reconsume_times: 0,
-        prepared_transaction_offset: 0,
-        body: &body,
-        properties: &[b"TAGS\x01x\x02"],
-    };
-    store.append(&[draft], &mut Vec::new())
+    store.append(&[draft(&queue, &body, &[b"TAGS\x01x\x02"])], &mut Vec::new())
 }
 
 /// Touches everything that reads.
@@ -85,8 +67,7 @@ fn scribbled_files_never_panic() {
         for _ in 0..40 {
             append(&store, &mut rng).unwrap();
         }
-        store.step(Step::Flush);
-        while store.step(Step::Dispatch) {}
+        flush_and_dispatch(&store);
         store.step(Step::Checkpoint);
         for _ in 0..20 {
             append(&store, &mut rng).unwrap();
@@ -97,7 +78,7 @@ fn scribbled_files_never_panic() {
         }
         drop(store);
         disk.reboot(Reboot::Kill);
-        let files = files(&disk, Path::new("/store"));
+        let files = files(&disk, Path::new(DIR));
         for _ in 0..1 + rng.below(4) {
             let path = &files[rng.below(files.len() as u64) as usize];
             let file = disk.open(path, false).unwrap();
@@ -118,8 +99,7 @@ fn scribbled_files_never_panic() {
         for _ in 0..10 {
             let _ = append(&store, &mut rng);
         }
-        store.step(Step::Flush);
-        while store.step(Step::Dispatch) {}
+        flush_and_dispatch(&store);
         read_everything(&store);
         let _ = store.shutdown();
     }
