@@ -75,6 +75,8 @@ fn warm_backlog(table: &mut Table, folder: &Path, broker: SocketAddr, messages: 
     Ok(())
 }
 
+/// The p99 of a consumer at the tail: alone, beside one that reads what is in memory, and beside one whose messages come from
+/// the device. The second tells what of the third is only the processor that they share with their clients.
 fn tail_beside_a_cold_reader(
     table: &mut Table,
     folder: &Path,
@@ -82,55 +84,54 @@ fn tail_beside_a_cold_reader(
     seconds: &str,
     rounds: usize,
 ) -> Result<()> {
-    let tail = || -> Result<f64> {
-        let arguments = [
-            "e2e",
-            "--topic",
-            "tail",
-            "--rate",
-            TAIL_RATE,
-            "--connections",
-            "1",
-            "--duration",
-            seconds,
-            "--group",
-            "TAIL",
-        ];
-        number(&client(node.broker, &arguments)?["consume"]["latency"]["p99_us"])
-    };
     let log = folder.join("data/broker-a/commitlog");
-    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    let (mut alone, mut warm, mut cold) = (Vec::new(), Vec::new(), Vec::new());
     let before = read_from_device(node.pid())?;
-    let reads = AtomicU64::new(0);
+    let mut passes = 0;
     for _ in 0..rounds {
-        alone.push(tail()?);
-        let stop = AtomicBool::new(false);
-        let measured = std::thread::scope(|scope| -> Result<f64> {
-            let reader = scope.spawn(|| -> Result<()> {
-                while !stop.load(Ordering::Relaxed) {
-                    evict(&log)?;
-                    let cold = ["consume", "--topic", TOPIC, "--connections", "1", "--group", "COLD"];
-                    bench_aside(&at(node.broker, &cold))?;
-                    reads.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok(())
-            });
-            // The reader is to be in the middle of it.
-            std::thread::sleep(Duration::from_millis(300));
-            let measured = tail();
-            stop.store(true, Ordering::Relaxed);
-            reader.join().map_err(|_| anyhow::anyhow!("the cold reader died"))??;
-            measured
-        })?;
-        beside.push(measured);
+        alone.push(tail_p99_us(node, seconds)?);
+        warm.push(beside_a_reader(node, seconds, || Ok(()))?.0);
+        let (p99_us, read) = beside_a_reader(node, seconds, || evict(&log))?;
+        cold.push(p99_us);
+        passes += read;
     }
-    let (alone, beside) = (median(alone), median(beside));
-    say(&format!("tail p99: alone {alone:.0} us, beside a cold reader {beside:.0} us"));
     let device_mb = (read_from_device(node.pid())? - before) as f64 / 1e6;
-    let note = format!("{} cold passes, {device_mb:.0} MB came from the device", reads.load(Ordering::Relaxed));
+    let (alone, warm, cold) = (median(alone), median(warm), median(cold));
+    say(&format!("tail p99: alone {alone:.0} us, beside a warm reader {warm:.0} us, beside a cold one {cold:.0} us"));
     let what = format!("tail at {TAIL_RATE} msg/s: p99 from send to receipt, us, beside a cold reader against alone");
-    table.row_with(what, alone, beside, Wanted::AtMost(1.5), note);
+    let read = format!("{passes} cold passes, {device_mb:.0} MB came from the device");
+    let note = format!("{warm:.0} us beside a reader of what is in memory; {read}");
+    table.row_with(what, alone, cold, Wanted::AtMost(1.5), note);
     Ok(())
+}
+
+fn tail_p99_us(node: &Node, seconds: &str) -> Result<f64> {
+    let load = ["e2e", "--topic", "tail", "--rate", TAIL_RATE, "--connections", "1"];
+    let rest = ["--duration", seconds, "--group", "TAIL"];
+    number(&client(node.broker, &[&load[..], &rest].concat())?["consume"]["latency"]["p99_us"])
+}
+
+/// The same while another client reads the backlog again and again, each time after `before`; and how often it did.
+fn beside_a_reader(node: &Node, seconds: &str, before: impl Fn() -> Result<()> + Sync) -> Result<(f64, u64)> {
+    let (stop, passes) = (AtomicBool::new(false), AtomicU64::new(0));
+    let p99_us = std::thread::scope(|scope| -> Result<f64> {
+        let reader = scope.spawn(|| -> Result<()> {
+            while !stop.load(Ordering::Relaxed) {
+                before()?;
+                let load = ["consume", "--topic", TOPIC, "--connections", "1", "--group", "COLD"];
+                bench_aside(&at(node.broker, &load))?;
+                passes.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        });
+        // The reader is to be in the middle of it.
+        std::thread::sleep(Duration::from_millis(300));
+        let measured = tail_p99_us(node, seconds);
+        stop.store(true, Ordering::Relaxed);
+        reader.join().map_err(|_| anyhow::anyhow!("the reader beside it died"))??;
+        measured
+    })?;
+    Ok((p99_us, passes.into_inner()))
 }
 
 /// Drops what the page cache has of the log, but of the segments at its end, that the tail is about.
