@@ -66,6 +66,7 @@ pub const ALL: &[Planted] = &[
     planted(PlantedBug::SkipQueueNameSync, "queue files before the checkpoint are lost"),
     planted(PlantedBug::ForgetUnsynced, "entries of one queue before the checkpoint are lost"),
     planted(PlantedBug::CheckpointPastFlushed, "recovery begins behind the end of the log"),
+    planted(PlantedBug::TrustEntries, "a consumer by tag passes over a message whose entry has a flipped bit"),
     planted(PlantedBug::MarkBeforeEntries, "keys of durable messages are not found"),
     planted(PlantedBug::TrustKeyHash, "messages with other keys are found"),
     planted(PlantedBug::RaiseDead, "messages of a deleted topic rise"),

@@ -16,11 +16,16 @@
 //!
 //! ```text
 //!  0  8 bytes "GANTRYQH"                           28  u64 first byte of the log that was kept then
-//!  8  u32 version, 1                               36  u64 length of what follows, n
+//!  8  u32 version, 2                               36  u64 length of what follows, n
 //! 12  u64 number of the frame, 0 = the snapshot    44  topics: u8 length, name, varint queues; of each queue
-//! 20  u64 position: heads are as of there              the varints id, min, end - min, position of its first record
+//! 20  u64 position: heads are as of there              the varints id, min, end - min, position of its first record,
+//!                                                      then its checksums: see below
 //! 44 + n  u32 CRC-32 of the frame before and of this one: a frame of another file or place never fits
 //! ```
+//!
+//! [Checksums](crate::queue::sums) of a queue's entries: varint number of the first block, varint how many, u32 each; then those of
+//! the block that is being written: varint 0 = not known, else entries in it + 1, and with entries in it a u32. A frame that is no
+//! snapshot has the blocks that were filled since the last.
 //!
 //! **Order.** A checkpoint at position P: the log is flushed to P, entries of records before P are synced, then the frame,
 //! then `checkpoint.gantry`. So a head never counts an entry that a power loss could take, and a frame that is newer than
@@ -44,14 +49,17 @@ use rustc_hash::FxHashMap;
 use crate::{
     error::{DiskError, SYNC, While},
     log::Log,
-    queue::Queue,
+    queue::{
+        Queue,
+        sums::{Blocks, Sums, Tail},
+    },
     queues::Queues,
     tombstone::Tombstones,
 };
 
 const FILE: &str = "queueHeads.gantry";
 const MAGIC: &[u8; 8] = b"GANTRYQH";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_LEN: usize = 44;
 const CHECKSUM_LEN: usize = 4;
 /// Longest file that is read: some fifty million queues.
@@ -70,7 +78,7 @@ pub(crate) struct Head {
 }
 
 /// Heads of the queues of one topic, by number, each with the position of its frame.
-type ByQueue = FxHashMap<u32, (u64, Head)>;
+type ByQueue = FxHashMap<u32, (u64, Head, Sums)>;
 
 /// What the file says, if all of it can be believed.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -111,7 +119,9 @@ impl Heads {
             }
             bytes => bytes.doing("read", &path)?,
         };
-        let Some(heads) = Heads::parse(&bytes) else { return Ok(Err(format!("{FILE} has no whole snapshot"))) };
+        let Some(heads) = Heads::parse(&bytes, queues.blocks()) else {
+            return Ok(Err(format!("{FILE} has no whole snapshot")));
+        };
         let position = heads.position;
         if position < checkpoint {
             return Ok(Err(format!("{FILE} ends whole at position {position}, the checkpoint is at {checkpoint}")));
@@ -133,21 +143,22 @@ impl Heads {
     }
 
     /// The heads of a topic, but those of a deleted one of the same name.
-    pub(crate) fn live(&self, topic: &str, tombstones: &Tombstones) -> impl Iterator<Item = Head> {
+    pub(crate) fn live(&self, topic: &str, tombstones: &Tombstones) -> impl Iterator<Item = (Head, Sums)> {
         let dead_below = tombstones.dead_below(topic);
         let heads = self.topics.get(topic).into_iter().flat_map(|heads| heads.values());
         // A deletion lies at or behind every checkpoint before it, and before every entry of its successor.
-        heads.filter(move |(position, _)| dead_below == 0 || *position > dead_below).map(|(_, head)| *head)
+        let live = heads.filter(move |(position, ..)| dead_below == 0 || *position > dead_below);
+        live.map(|(_, head, sums)| (*head, sums.clone()))
     }
 
     /// All whole frames from the beginning on; `None` without a whole snapshot.
-    fn parse(bytes: &[u8]) -> Option<Heads> {
+    fn parse(bytes: &[u8], blocks: Blocks) -> Option<Heads> {
         let mut heads = Heads::default();
-        while heads.add_frame(&bytes[heads.end.len as usize..]).is_some() {}
+        while heads.add_frame(&bytes[heads.end.len as usize..], blocks).is_some() {}
         (heads.end.frames > 0).then_some(heads)
     }
 
-    fn add_frame(&mut self, bytes: &[u8]) -> Option<()> {
+    fn add_frame(&mut self, bytes: &[u8], blocks: Blocks) -> Option<()> {
         let header = bytes.first_chunk::<HEADER_LEN>()?;
         let u64_at = |at: usize| header[at..].first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
         let whole = header.starts_with(MAGIC) && header[8..12] == VERSION.to_be_bytes();
@@ -172,15 +183,19 @@ impl Heads {
                 let id = u32::try_from(varint(&mut body)?).ok().filter(|id| *id < QUEUES_MAX)?;
                 let min = varint(&mut body)?;
                 let end = min.checked_add(varint(&mut body)?)?;
-                found.push((topic, Head { id, min, end, first_position: varint(&mut body)? }));
+                let head = Head { id, min, end, first_position: varint(&mut body)? };
+                found.push((topic, head, parse_sums(&mut body, blocks, end)?));
             }
         }
-        for (topic, head) in found {
+        for (topic, head, sums) in found {
             if !self.topics.contains_key(topic) {
                 self.topics.insert(topic.into(), ByQueue::default());
             }
             if let Some(heads) = self.topics.get_mut(topic) {
-                heads.insert(head.id, (position, head));
+                let (at, known, before) = heads.entry(head.id).or_insert((position, head, Sums::default()));
+                (*at, *known) = (position, head);
+                before.continue_with(sums);
+                before.drop_before(blocks, head.min);
             }
         }
         (self.position, self.log_min) = (position, u64_at(28));
@@ -209,7 +224,7 @@ pub(crate) struct Taken {
     log_min: u64,
     snapshot: bool,
     /// Sorted by topic and number.
-    queues: Vec<(Arc<Queue>, Head)>,
+    queues: Vec<(Arc<Queue>, Head, Sums)>,
 }
 
 impl HeadsWriter {
@@ -254,7 +269,8 @@ impl HeadsWriter {
             let head = queue.head();
             // A queue without a past needs no head, and a deleted one must not have any.
             if head.end > 0 && !queue.files.is_shut() {
-                taken.push((queue.clone(), head));
+                let saved = if snapshot { 0 } else { queue.sums_saved() };
+                taken.push((queue.clone(), head, queue.sums_since(saved)));
             }
         };
         match snapshot {
@@ -271,8 +287,8 @@ impl HeadsWriter {
             return Ok(());
         }
         // Sorted here and not while dispatch waited.
-        taken.queues.sort_by(|(a, _), (b, _)| (a.topic(), a.id()).cmp(&(b.topic(), b.id())));
-        taken.queues.dedup_by(|(a, _), (b, _)| Arc::ptr_eq(a, b));
+        taken.queues.sort_by(|(a, ..), (b, ..)| (a.topic(), a.id()).cmp(&(b.topic(), b.id())));
+        taken.queues.dedup_by(|(a, ..), (b, ..)| Arc::ptr_eq(a, b));
         let before = match (&self.open, taken.snapshot) {
             (Some((_, place)), false) => *place,
             _ => Place::default(),
@@ -295,6 +311,9 @@ impl HeadsWriter {
                 self.disk.open(&self.path, false).doing("open", &self.path)?
             }
         };
+        for (queue, _, sums) in &taken.queues {
+            queue.set_sums_saved(sums.next());
+        }
         self.open = Some((file, after));
         self.changed = Vec::new();
         self.written = (position, log_min);
@@ -309,16 +328,17 @@ fn encode(before: Place, taken: &Taken) -> (Vec<u8>, u32) {
     for value in [before.frames, taken.position, taken.log_min, 0] {
         frame.extend_from_slice(&value.to_be_bytes());
     }
-    for of_topic in taken.queues.chunk_by(|(a, _), (b, _)| a.topic() == b.topic()) {
+    for of_topic in taken.queues.chunk_by(|(a, ..), (b, ..)| a.topic() == b.topic()) {
         let topic = of_topic[0].0.topic().as_bytes();
         debug_assert!(topic.len() <= usize::from(u8::MAX), "checked when its queue was made");
         frame.push(topic.len() as u8);
         frame.extend_from_slice(topic);
         put_varint(&mut frame, of_topic.len() as u64);
-        for (_, head) in of_topic {
+        for (queue, head, sums) in of_topic {
             for value in [head.id.into(), head.min, head.end - head.min, head.first_position] {
                 put_varint(&mut frame, value);
             }
+            put_sums(&mut frame, sums, queue.files.blocks(), head.end);
         }
     }
     let len = (frame.len() - HEADER_LEN) as u64;
@@ -326,6 +346,40 @@ fn encode(before: Place, taken: &Taken) -> (Vec<u8>, u32) {
     let checksum = checksum(before.checksum, &frame);
     frame.extend_from_slice(&checksum.to_be_bytes());
     (frame, checksum)
+}
+
+fn put_sums(out: &mut Vec<u8>, sums: &Sums, blocks: Blocks, end: u64) {
+    put_varint(out, sums.first);
+    put_varint(out, sums.full.len() as u64);
+    out.extend(sums.full.iter().flat_map(|sum| sum.to_be_bytes()));
+    // Of another end than the head's they are of no use.
+    let Some(tail) = sums.tail.filter(|tail| tail.end == end) else { return put_varint(out, 0) };
+    let within = end - blocks.entries(blocks.of(end)).start;
+    put_varint(out, within + 1);
+    if within > 0 {
+        out.extend(tail.sum.to_be_bytes());
+    }
+}
+
+fn parse_sums(body: &mut &[u8], blocks: Blocks, end: u64) -> Option<Sums> {
+    let first = varint(body)?;
+    let count = usize::try_from(varint(body)?).ok()?;
+    let (full, rest) = body.split_at_checked(count.checked_mul(4)?)?;
+    *body = rest;
+    let full = full.as_chunks::<4>().0.iter().map(|sum| u32::from_be_bytes(*sum)).collect();
+    let within = varint(body)?.checked_sub(1);
+    let sum = match within {
+        Some(1..) => {
+            let (sum, rest) = body.split_first_chunk::<4>()?;
+            *body = rest;
+            u32::from_be_bytes(*sum)
+        }
+        _ => 0,
+    };
+    // With files of another length blocks are others: what is there is not believed.
+    let sums = Sums { first, full, tail: within.map(|_| Tail { end, sum }) };
+    let fits = within.is_none_or(|within| within == end - blocks.entries(blocks.of(end)).start);
+    Some(if fits && sums.next() <= blocks.of(end).saturating_add(1) { sums } else { Sums::unknown(blocks, end) })
 }
 
 fn checksum(before: u32, frame: &[u8]) -> u32 {

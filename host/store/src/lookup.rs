@@ -12,8 +12,8 @@ use crate::{
     error::{Damaged, ReadError},
     inner::Inner,
     planted::{self, PlantedBug},
-    queue::{Queue, QueueEntry},
-    repair::{Settled, settle},
+    queue::{Compare, Look, Queue, QueueEntry},
+    repair::{Settled, mend_block, settle},
     walk::whole,
 };
 
@@ -21,6 +21,9 @@ use crate::{
 const GAP_MAX: u64 = 8 << 10;
 /// Longest piece read at once, so that a sparse queue does not copy the whole log.
 const SPAN_MAX: u64 = 256 << 10;
+
+/// Blocks of entries mended in one read; a disk that answers now so, now so must not hold it for ever.
+const MENDS_MAX: usize = 8;
 
 /// What a pass over entries came to.
 enum Pass {
@@ -40,8 +43,17 @@ pub(crate) fn entries(
     out: &mut Vec<QueueEntry>,
 ) -> Result<Read, ReadError> {
     let before = out.len();
-    if queue.entries(from, max, wait, out)? == Read::WouldBlock {
-        return Ok(Read::WouldBlock);
+    let mut compare = Compare::Blocks;
+    for tries in 1.. {
+        match queue.look(from, max, wait, compare, out)? {
+            Look::Done => break,
+            Look::WouldBlock => return Ok(Read::WouldBlock),
+            Look::Doubt { .. } if wait == Wait::Never => return Ok(Read::WouldBlock),
+            Look::Doubt { block } => mend_block(inner, queue, block)?,
+        }
+        if tries >= MENDS_MAX {
+            compare = Compare::Nothing;
+        }
     }
     if out.len() == before && max > 0 && from.0 < queue.end().get() && from >= queue.min_offset() {
         if wait == Wait::Never {

@@ -88,6 +88,8 @@ pub enum PlantedBug {
     DeleteBeforeMinimum,
     /// A queue's last file goes with its last message.
     RemoveLastQueueFile,
+    /// Consume queue entries are not compared with their checksums.
+    TrustEntries,
     /// Reads serve records whose checksum is wrong.
     ServeUnchecked,
     /// Reads serve whole records without looking whose they are.

@@ -20,7 +20,11 @@ use crate::{
     heads::Head,
     metrics::StoreMetrics,
     options::Options,
-    queue::{Extent, Queue, QueueFiles, cache::FileCache},
+    queue::{
+        Extent, Queue, QueueFiles,
+        cache::FileCache,
+        sums::{Blocks, Sums},
+    },
 };
 
 /// All queues. A queue costs memory from its first use and files from its first message.
@@ -92,14 +96,15 @@ impl Queues {
     }
 
     /// Makes the queues of a topic as their heads say.
-    pub(crate) fn insert_heads(&self, topic: &str, heads: impl Iterator<Item = Head>) -> usize {
+    pub(crate) fn insert_heads(&self, topic: &str, heads: impl Iterator<Item = (Head, Sums)>) -> usize {
         let mut topics = self.topics.write();
         let name: Arc<str> = topics.get_key_value(topic).map_or_else(|| topic.into(), |(name, _)| name.clone());
         let mut made = BTreeMap::new();
-        for head in heads {
+        for (head, sums) in heads {
             let files = QueueFiles::new(self.files.clone(), name.clone(), head.id);
             let queue = Queue::new(files, Extent { min: head.min, end: head.end });
             queue.note_first_position(head.first_position);
+            queue.set_sums(sums);
             made.insert(head.id, Arc::new(queue));
         }
         let count = made.len();
@@ -107,6 +112,11 @@ impl Queues {
             topics.entry(name).or_default().queues = made;
         }
         count
+    }
+
+    /// Which entries have a checksum in common.
+    pub(crate) fn blocks(&self) -> Blocks {
+        Blocks { entries_per_file: self.files.entries_per_file }
     }
 
     /// The files of a queue; queues of one topic share its name.

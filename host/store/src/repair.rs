@@ -17,7 +17,7 @@ use crate::{
     error::{Damaged, DiskError, ReadError, While},
     inner::Inner,
     planted::{self, PlantedBug},
-    queue::{ENTRY_LEN, Found, Queue, QueueEntry},
+    queue::{Compare, ENTRY_LEN, Found, Look, Queue, QueueEntry},
     walk::{self, Walker},
 };
 
@@ -92,6 +92,34 @@ pub(crate) fn settle(
         damages.push((suspect.map_or(lower, |entry| entry.physical_offset.0.clamp(lower, upper)), 1, reason));
     }
     this.damaged(damages, suspect)
+}
+
+/// Compares every entry of a block with its record and corrects those that are wrong. Messages that cannot be read are left to
+/// whoever wants them. Blocks on the disk.
+pub(crate) fn mend_block(inner: &Inner, queue: &Queue, block: u64) -> Result<(), ReadError> {
+    let mut walker = Walker::new(&inner.log, inner.marks.visible.get(), inner.checked_from);
+    let slots = queue.files.blocks().entries(block);
+    let end = slots.end.min(queue.end().get());
+    for slot in slots.start.max(queue.min_offset().0)..end {
+        let this = Message { inner, queue, offset: QueueOffset(slot) };
+        let entry = this.read_entry(slot)?;
+        if let Some(entry) = entry {
+            let record = walker.record(entry.physical_offset.0);
+            if matches!(record, Ok(Ok(record)) if this.entry_of(&record) == Some(entry)) {
+                continue;
+            }
+        }
+        match settle(inner, queue, QueueOffset(slot), entry) {
+            Ok(_) | Err(ReadError::Damaged(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut read = Vec::new();
+    if let Look::Doubt { block } = queue.look(QueueOffset(end - 1), 1, Wait::Allowed, Compare::Blocks, &mut read)? {
+        // As right as the log can make them.
+        queue.forget_sum(block);
+    }
+    Ok(())
 }
 
 /// One message by its place in a queue.

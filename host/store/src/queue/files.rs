@@ -18,6 +18,7 @@ use super::{
     cache::FileCache,
     entry::{ENTRY_LEN, QueueEntry},
     ext,
+    sums::Blocks,
 };
 use crate::{
     Wait,
@@ -64,6 +65,11 @@ impl QueueFiles {
             // Files that are there may have been made by a process that died before it synced their names.
             unsynced: Mutex::new(Unsynced { files: 0..0, names: true }),
         }
+    }
+
+    /// Which of its entries have a checksum in common.
+    pub(crate) fn blocks(&self) -> Blocks {
+        Blocks { entries_per_file: self.entries_per_file() }
     }
 
     pub(crate) fn entries_per_file(&self) -> u64 {

@@ -76,12 +76,14 @@ impl Queue {
         let first = first_kept(&self.files, min, end, below)?;
         self.min.store(first.slot, Ordering::Release);
         self.first_position.store(first.position, Ordering::Release);
+        self.sums.lock().drop_before(self.files.blocks(), first.slot);
         Ok(first.slot > min)
     }
 
-    /// Entries were written from `slot` on. The place of the first in an empty queue is remembered, so that trimming need not
+    /// Entries were written from `slot` on: their checksums are counted, and the place of the first in an empty queue is remembered, so that trimming need not
     /// read it.
     pub(crate) fn note_written(&self, slot: u64, entries: &[u8]) {
+        self.sums.lock().note_written(self.files.blocks(), slot, entries);
         if slot == self.min.load(Ordering::Relaxed)
             && let Some(entry) = entries.first_chunk().and_then(QueueEntry::decode)
         {
