@@ -12,7 +12,7 @@
 //!
 //! Behind the slots is the [`FlushNote`].
 
-use std::{path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use gantry_base::disk::{Disk, DiskFile};
 
@@ -42,14 +42,18 @@ pub(crate) struct FlushNote(Arc<dyn DiskFile>);
 impl FlushNote {
     /// An error leaves an older note, which is true as well.
     pub(crate) fn write(&self, flushed: u64) {
+        if let Err(error) = Self::try_write(&*self.0, flushed) {
+            tracing::debug!(%error, "the flush is not noted");
+        }
+    }
+
+    fn try_write(file: &dyn DiskFile, flushed: u64) -> io::Result<()> {
         let mut bytes = [0; FLUSHED_LEN];
         bytes[..8].copy_from_slice(FLUSHED_MAGIC);
         bytes[8..16].copy_from_slice(&flushed.to_be_bytes());
         let checksum = crc32fast::hash(&bytes[..16]);
         bytes[16..].copy_from_slice(&checksum.to_be_bytes());
-        if let Err(error) = self.0.write_at(&bytes, FLUSHED_AT) {
-            tracing::debug!(%error, "the flush is not noted");
-        }
+        file.write_at(&bytes, FLUSHED_AT)
     }
 }
 
@@ -112,6 +116,12 @@ impl Checkpoints {
     /// For the flusher.
     pub(crate) fn flush_note(&self) -> FlushNote {
         FlushNote(self.own.clone())
+    }
+
+    /// Notes durably that the log is flushed up to here.
+    pub(crate) fn note_flushed(&self, flushed: u64) -> Result<(), DiskError> {
+        FlushNote::try_write(&*self.own, flushed).doing("write", &self.own_path)?;
+        self.own.sync().doing(SYNC, &self.own_path)
     }
 
     /// Up to where the log is known to have been flushed; 0 without a note.

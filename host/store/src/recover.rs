@@ -3,8 +3,9 @@
 //! 1. Take the lock; see whether the last process left in order (`abort`).
 //! 2. Take each queue's begin and end as of the checkpoint's position in the log, the *floor*, from the saved
 //!    [heads](crate::heads); without usable ones, find them in the queue's files. Below the floor everything is on disk.
-//! 3. Scan the log from the floor to the last whole record. After a crash, cut it there and zero what follows, so that
-//!    no stale record can rise again when later ones end where it begins.
+//! 3. Scan the log from the floor to the last whole record. See that nothing lies behind that was flushed ([`behind`]); after
+//!    a crash, cut the log there and zero what follows, so that no stale record can rise again when later ones end where it
+//!    begins.
 //! 4. Dispatch what was scanned. If a queue's files turn out to miss entries, rebuild all queues from the log.
 //! 5. Checkpoint.
 //!
@@ -51,6 +52,8 @@ use crate::{
     takeover,
     tombstone::{Tombstone, Tombstones},
 };
+
+use self::behind::{Judge, Known};
 
 /// Stale bytes behind the end are counted for the report this far.
 const REPORT_BYTES_MAX: u64 = 64 << 20;
@@ -146,9 +149,14 @@ pub(crate) fn open(
     abort::mark_running(&*disk, dir, last, taken_over, options.flush)?;
     let something = mark.map_or(!log.segments().is_empty(), |mark| mark.position > 0);
     let rebuild = something && is_absent(&*disk, &queue_folder)?;
+    let lost_checkpoint = mark.is_none();
+    // All before the checkpoint is flushed too, and what a start was refused for once is noted there.
+    let flushed = mark.map_or(0, |mark| mark.position).max(checkpoints.flushed()?);
     if rebuild {
-        // An operator's way to have the queues rebuilt. Noted before the folder is made, lest a crash forgets it.
+        // An operator's way to have the queues rebuilt. Noted before the folder is made, lest a crash forgets it; and how far
+        // the log must be whole, which the position of the checkpoint does not say any more then.
         HeadsWriter::discard(&*disk, dir)?;
+        checkpoints.note_flushed(flushed)?;
         let from_start = Mark { position: 0, checked_from: mark.map_or(u64::MAX, |mark| mark.checked_from) };
         checkpoints.write(from_start)?;
         mark = Some(from_start);
@@ -198,13 +206,16 @@ pub(crate) fn open(
     let scanned = scan::scan(&log, floor, checked_from, dirty, &mut on_log)?;
     (report.end, report.records) = (scanned.end, scanned.records);
     let untidy = dirty || taken_over;
-    if untidy {
-        let flushed = if taken_over { 0 } else { checkpoints.flushed()? };
-        let judged = behind::judge(&disk, dir, &log, &damages, &scanned, checked_from, flushed, &options)?;
+    // An orderly end leaves nothing behind the log's, and nothing of what is cut may go unseen.
+    let judged = untidy || rebuild || behind::goes_on(&log, scanned.end)?;
+    if judged {
+        let known = Known { noted: flushed, checked_from, last, taken_over, lost_checkpoint };
+        let judge = Judge { disk: &disk, dir, log: &log, scanned: &scanned, known, options: &options };
+        let judged = judge.judge(&damages, &checkpoints)?;
         (report.records_behind, report.kept) = (judged.records, judged.kept);
     }
     let flush_note = checkpoints.flush_note();
-    report.cut = cut(&log, scanned.end, untidy, &scanned.reason)?;
+    report.cut = cut(&log, scanned.end, judged, &scanned.reason)?;
     if !planted::is(PlantedBug::SkipRecoverySync) {
         log.sync(floor, scanned.end.max(floor + 1))?;
     }
@@ -245,6 +256,7 @@ pub(crate) fn open(
         HeadsWriter::discard(&*disk, dir)?;
         mark.as_mut().map_or(Ok(()), |mark| {
             mark.position = 0;
+            checkpoints.note_flushed(end)?;
             checkpoints.write(*mark)
         })
     };
@@ -381,7 +393,8 @@ fn open_segments(
             found: format!("the log's files end at {end}"),
             expected: format!("{floor} at least, as checkpoint.gantry says"),
             advice: "bring the missing files back; or, to go on without their messages, remove checkpoint.gantry and \
-                     the folder consumequeue",
+                     the folder consumequeue. The whole log is read then and nothing says how far it was flushed, so \
+                     look at what is left with `gantry store check` before",
         });
     }
     Ok(segments)
@@ -436,17 +449,17 @@ fn load_queues(
     Ok(found.len())
 }
 
-/// Makes the log end at `end`: nothing but zeros behind it.
-fn cut(log: &Log, end: u64, dirty: bool, reason: &str) -> Result<Vec<Cut>, DiskError> {
+/// Makes the log end at `end`: nothing but zeros behind it. Without having been `judged`, nothing else is there.
+fn cut(log: &Log, end: u64, judged: bool, reason: &str) -> Result<Vec<Cut>, DiskError> {
     let mut cuts = Vec::new();
-    if dirty {
+    if judged {
         for segment in log.segments().iter().filter(|segment| segment.end() > end) {
             let position = end.max(segment.base);
             let bytes = written_behind(segment, position)?;
             if bytes > 0 {
                 tracing::warn!(
                     file = %segment.path.display(), position, bytes, reason,
-                    "the log is cut here after a crash; what was acknowledged under synchronous flush lies before"
+                    "the log is cut here; what is known to have been flushed lies before"
                 );
                 cuts.push(Cut { file: segment.path.clone(), position, bytes, reason: reason.to_owned() });
             }
@@ -454,7 +467,7 @@ fn cut(log: &Log, end: u64, dirty: bool, reason: &str) -> Result<Vec<Cut>, DiskE
     }
     log.remove_behind(end)?;
     match log.segment(end) {
-        Some(tail) if dirty || tail.file.len().doing("look at", &tail.path)? < tail.len => tail.cut(end)?,
+        Some(tail) if judged || tail.file.len().doing("look at", &tail.path)? < tail.len => tail.cut(end)?,
         Some(_) => {}
         None => {
             log.prepare(end)?;

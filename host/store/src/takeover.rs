@@ -38,12 +38,12 @@ pub(crate) fn happened(log: &Log, last: LastRun, mark: Option<Mark>) -> Result<b
         (LastRun::OtherDied, _) => Ok(true),
         (LastRun::Died, _) => Ok(false),
         (LastRun::Ended, None) => Ok(!log.segments().is_empty()),
-        (LastRun::Ended, Some(mark)) => Ok(mark.position < log.min() || goes_on(log, mark.position)?),
+        (LastRun::Ended, Some(mark)) => Ok(mark.position < log.min() || is_written(log, mark.position)?),
     }
 }
 
 /// Whether anything was written at `position`.
-fn goes_on(log: &Log, position: u64) -> Result<bool, DiskError> {
+pub(crate) fn is_written(log: &Log, position: u64) -> Result<bool, DiskError> {
     let Some(segment) = log.segment(position) else { return Ok(false) };
     let mut bytes = [0; 8];
     let wanted = (segment.end() - position).min(8) as usize;
