@@ -97,11 +97,12 @@ impl Inner {
             *self.keeping.held_by.lock() = None;
             return Ok(false);
         };
-        self.marks.expiring.advance(decision.below);
-        if self.checkpoints.lock().mark.position < decision.below {
+        let due = self.dispatched_part(decision.below);
+        self.marks.expiring.advance(due);
+        if self.checkpoints.lock().mark.position < due {
             self.checkpoint()?;
         }
-        let below = self.release(decision.below, reason);
+        let below = self.release(decision.below, reason).min(due);
         if below <= self.log.min() {
             return Ok(false);
         }
@@ -141,6 +142,13 @@ impl Inner {
         self.metrics.deleted_bytes.add(bytes);
         tracing::info!(%reason, segments, bytes, min = below, "old segments of the log are deleted");
         Ok(true)
+    }
+
+    /// What of the segments that are due is dispatched whole. No more is announced: a holder looks for what it needs in the
+    /// queues, and what is not in them yet it would take for nothing.
+    fn dispatched_part(&self, below: u64) -> u64 {
+        let dispatched = self.marks.dispatched.get();
+        below.min(dispatched - dispatched % self.log.segment_size)
     }
 
     /// Up to where may be deleted what is due up to `below`; notes and says who holds the rest.

@@ -146,6 +146,24 @@ fn nothing_that_is_held_goes_and_the_holder_is_told() {
 }
 
 #[test]
+fn nothing_is_announced_before_it_is_dispatched() {
+    let mut rig = Rig::new(1, with(RetentionOptions { size_bytes: SEGMENT, ..rig::never() }));
+    rig.fill("t", 1, 60);
+    rig.settle();
+    let dispatched = rig.store.dispatched().get();
+    rig.fill("t", 1, 60);
+    rig.store.step(Step::Flush);
+    rig.retain_all();
+    let announced = rig.store.expiring().get();
+    assert!(announced > 0 && announced <= dispatched, "{announced}, dispatched up to {dispatched}");
+    assert!(rig.store.retention().held_by.is_some(), "it is looked again soon");
+    rig.settle();
+    rig.retain_all();
+    assert!(rig.store.min_physical_offset().0 > announced);
+    rig.check(rig.store.expiring().get()).unwrap();
+}
+
+#[test]
 fn minimums_move_before_segments_go() {
     order_story(&options()).unwrap();
 }
