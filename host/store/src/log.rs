@@ -20,6 +20,7 @@ use crate::{
     Read, Wait,
     error::{DiskError, While},
     planted::{self, PlantedBug},
+    walk::Walker,
 };
 
 pub(crate) struct Log {
@@ -28,12 +29,21 @@ pub(crate) struct Log {
     pub(crate) segment_size: u64,
     /// In use, oldest first, without gaps.
     segments: ArcSwap<Vec<Arc<Segment>>>,
-    /// Position and length of damaged places that an operator gave up, ascending; for those who go through the log in order.
-    given_up: ArcSwap<Vec<(u64, u64)>>,
+    /// For those who go through the log in order.
+    given_up: ArcSwap<GivenUp>,
     /// For pulls of a backlog.
     pub(crate) recent: Recent,
     /// Made ahead, empty, following the last in use without gaps.
     prepared: Mutex<Vec<Arc<Segment>>>,
+}
+
+/// Damaged places that an operator gave up.
+#[derive(Default)]
+struct GivenUp {
+    /// Position and length, ascending.
+    places: Vec<(u64, u64)>,
+    /// From here on a record without property checksum is damaged.
+    checked_from: u64,
 }
 
 /// A record's place in its queue, read from the log without trusting anything about it.
@@ -59,25 +69,26 @@ impl Log {
         }
     }
 
-    /// From now on these damaged places are passed over by who goes through the log in order.
-    pub(crate) fn give_up(&self, mut places: Vec<(u64, u64)>) {
+    /// From now on these damaged places are passed over by who goes through the log in order. What is damaged must be told
+    /// as they tell it, hence `checked_from`: by its body alone a record whose last bytes are wrong is whole.
+    pub(crate) fn give_up(&self, mut places: Vec<(u64, u64)>, checked_from: u64) {
         places.sort_unstable();
-        self.given_up.store(Arc::new(places));
+        self.given_up.store(Arc::new(GivenUp { places, checked_from }));
     }
 
     /// Length of the damaged place that begins here, if it was given up and is damaged indeed: what is whole is never
     /// passed over.
     pub(crate) fn given_up_at(&self, position: u64) -> Option<u64> {
-        let places = self.given_up.load();
-        let at = places.binary_search_by_key(&position, |(position, _)| *position).ok()?;
-        let whole =
-            crate::walk::Walker::new(self, u64::MAX, u64::MAX).record(position).is_ok_and(|found| found.is_ok());
-        (!whole).then_some(places[at].1)
+        let given_up = self.given_up.load();
+        let at = given_up.places.binary_search_by_key(&position, |(position, _)| *position).ok()?;
+        let mut walker = Walker::new(self, u64::MAX, given_up.checked_from);
+        let whole = walker.record(position).is_ok_and(|found| found.is_ok());
+        (!whole).then_some(given_up.places[at].1)
     }
 
     /// The given up place that lies nearest before `position`, and how many bytes all of them before it have.
     pub(crate) fn given_up_before(&self, position: u64) -> Option<((u64, u64), u64)> {
-        let places = self.given_up.load();
+        let places = &self.given_up.load().places;
         let before = places.partition_point(|(at, _)| *at < position);
         let bytes = places[..before].iter().map(|(_, len)| len).sum();
         places[..before].last().map(|last| (*last, bytes))

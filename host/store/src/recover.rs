@@ -202,7 +202,7 @@ pub(crate) fn open(
     let mut on_log = |position: u64| progress(RecoveryProgress::Log { done: position - floor, total });
     let damages = DamageList::open(disk.clone(), dir)?;
     damages.retain(|damage| damage.position >= log.min());
-    log.give_up(damages.skipped());
+    log.give_up(damages.skipped(), checked_from);
     let scanned = scan::scan(&log, floor, checked_from, dirty, &mut on_log)?;
     (report.end, report.records) = (scanned.end, scanned.records);
     let untidy = dirty || taken_over;
