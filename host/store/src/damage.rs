@@ -113,10 +113,12 @@ impl DamageList {
         self.all.lock().iter().filter(|damage| damage.skipped).map(|damage| (damage.position, damage.length)).collect()
     }
 
-    /// Adds a place, unless it is known, and says it loudly; gives it as it is known.
+    /// Adds a place, unless it is known, and says it loudly; gives it as it is known. One that has become longer is no longer
+    /// given up: nobody gave up what has come to it.
     pub(crate) fn note(&self, found: Damage) -> Damage {
         let mut all = self.all.lock();
-        if let Some(known) = all.iter().find(|known| known.position == found.position) {
+        let known = all.iter().position(|known| known.position == found.position);
+        if let Some(known) = known.map(|known| &all[known]).filter(|known| known.length >= found.length) {
             return known.clone();
         }
         tracing::error!(
@@ -128,7 +130,10 @@ impl DamageList {
              stopped, or give the message up with `gantry store skip {}`",
             found.position
         );
-        if all.len() < DAMAGES_MAX {
+        if let Some(known) = known {
+            all[known] = found.clone();
+            self.save(&all);
+        } else if all.len() < DAMAGES_MAX {
             all.push(found.clone());
             all.sort_by_key(|damage| damage.position);
             self.save(&all);

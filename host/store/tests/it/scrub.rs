@@ -65,6 +65,26 @@ fn a_head_that_is_gone_hides_no_record_behind_it() {
 }
 
 #[test]
+fn what_comes_to_a_place_that_was_given_up_is_not_given_up_with_it() {
+    let world = World::new(1).settled();
+    let (first, second) = (&world.sent[4], &world.sent[5]);
+    flip(&world.disk, LOG, first.position + 70, 2);
+    pass(&world);
+    assert!(matches!(world.store().skip(first.position), Ok(Skip::Skipped(_))));
+    // Where the second begins is not known any more, so the two are one place.
+    file(&world.disk, LOG).write_at(&[0x55; 8], second.position).unwrap();
+    pass(&world);
+    let known = || world.store().damages().iter().map(|damage| (damage.length, damage.skipped)).collect::<Vec<_>>();
+    assert_eq!(known(), [(first.size + second.size, false)]);
+    let queue = world.queues.iter().find(|queue| (queue.topic(), queue.id()) == second.queue()).unwrap();
+    assert!(consume(world.store(), queue).damaged.is_some(), "nobody gave it up");
+    assert!(matches!(world.store().skip(first.position), Ok(Skip::Skipped(_))));
+    pass(&world);
+    assert_eq!(known(), [(first.size + second.size, true)]);
+    assert!(consume(world.store(), queue).damaged.is_none());
+}
+
+#[test]
 fn tag_codes_of_the_last_file_are_corrected() {
     let world = World::new(1).settled();
     for at in 0..PER_QUEUE * 20 {
