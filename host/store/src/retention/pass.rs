@@ -1,7 +1,8 @@
 //! Deleting, in an order that is right for whoever reads meanwhile and wherever a crash falls:
 //!
 //! 1. The position is announced, and holds are waited for.
-//! 2. Every queue's minimum moves behind what goes: nobody is sent to a record that is about to vanish.
+//! 2. Every queue's minimum moves behind what goes: nobody is sent to a record that is about to vanish. (A queue whose files
+//!    cannot be read is left out.)
 //! 3. The log begins later. Readers that have a segment open go on reading it.
 //! 4. Files of segments go, oldest first, each durably before the next.
 //! 5. What only pointed there goes: files of queues, deletions of topics.
@@ -27,6 +28,7 @@ use crate::{
     inner::Inner,
     log::{Log, segment::Segment},
     planted::{self, PlantedBug},
+    queue::Queue,
 };
 
 /// How often the disk is asked how full it is, and whether a hold that kept something has moved.
@@ -112,7 +114,7 @@ impl Inner {
         let mut moved = Vec::new();
         if trim_first {
             for queue in &queues {
-                if queue.trim(below)? || !state.swept {
+                if trim(queue, below) || !state.swept {
                     moved.push(queue);
                 }
             }
@@ -123,7 +125,7 @@ impl Inner {
         self.remove_leaving(state)?;
         if !trim_first {
             for queue in &queues {
-                queue.trim(below)?;
+                trim(queue, below);
             }
         }
         // The next opening takes minimums from where they are saved, and looks for later ones in the queues' files.
@@ -191,16 +193,12 @@ impl Inner {
             .iter()
             .map(|segment| SegmentFacts { base: segment.base, end: segment.end(), newest_ms: None })
             .collect();
-        // Store times do not fall: what is in a segment is not newer than the first record of any later one. All that are
-        // wanted are those of the oldest.
+        // Store times do not fall: what is in a segment is not newer than the first record of any later one, the next unless
+        // that one is damaged. All that are wanted are those of the oldest.
         let wanted = self.options.retention.segments_per_pass_max as usize + 1;
         for index in 1..segments.len().min(wanted) {
-            let base = segments[index].base;
-            let begins_ms = state.begins_ms.get(&base).copied().or_else(|| begins_ms(&self.log, base));
-            if let Some(begins_ms) = begins_ms {
-                state.begins_ms.insert(base, begins_ms);
-            }
-            facts[index - 1].newest_ms = begins_ms;
+            let mut later = segments[index..].iter();
+            facts[index - 1].newest_ms = later.find_map(|segment| state.begins_ms(&self.log, segment.base));
         }
         Facts {
             segments: facts,
@@ -221,6 +219,24 @@ impl Inner {
             space: self.pressure.space(),
             refusing: self.pressure.refusal(),
         }
+    }
+}
+
+/// Moves a queue's minimum; `true` when it moved. One whose files cannot be read keeps it, and readers of what went find out
+/// at the log: that is no reason for everything else to stay.
+fn trim(queue: &Queue, below: u64) -> bool {
+    queue.trim(below).unwrap_or_else(|error| {
+        tracing::warn!(%error, ?queue, "where the queue begins now cannot be read; it is tried again when more goes");
+        false
+    })
+}
+
+impl State {
+    /// Store time of the record at the beginning of a segment, read once.
+    fn begins_ms(&mut self, log: &Log, base: u64) -> Option<u64> {
+        let known = self.begins_ms.get(&base).copied().or_else(|| begins_ms(log, base))?;
+        self.begins_ms.insert(base, known);
+        Some(known)
     }
 }
 

@@ -164,6 +164,42 @@ fn nothing_is_announced_before_it_is_dispatched() {
 }
 
 #[test]
+fn a_segment_that_begins_with_a_damaged_record_goes_with_the_others() {
+    let retention = RetentionOptions { age_ms: 1000, hours: vec![], ..RetentionOptions::default() };
+    let mut rig = Rig::new(1, with(retention));
+    rig.fill("t", 1, 120);
+    rig.settle();
+    let segments = names(&rig.disk, "commitlog");
+    let bad = PathBuf::from(DIR).join(format!("commitlog/{:020}", segments[1]));
+    rig.disk.open(&bad, false).unwrap().write_at(&[0x55; 64], 0).unwrap();
+    rig.clock.set(NOW_MS + 10_000);
+    rig.retain_all();
+    let written = rig.store.appended().get() / SEGMENT * SEGMENT;
+    assert!(rig.store.min_physical_offset().0 == written && written > 2 * SEGMENT, "all but what is written goes");
+}
+
+#[test]
+fn a_queue_file_that_cannot_be_read_keeps_nothing_else() {
+    let mut rig = Rig::new(1, with(RetentionOptions { size_bytes: SEGMENT, ..rig::never() }));
+    rig.fill("bad", 1, 60);
+    rig.fill("good", 1, 60);
+    rig.settle();
+    let unreadable = Fault { path_contains: "consumequeue/bad/0".into(), times: u64::MAX, ..Fault::once(Operation::Read) };
+    rig.disk.fail(unreadable);
+    rig.retain_all();
+    let min = rig.store.min_physical_offset().0;
+    assert!(min > 60 * 100, "{min}");
+    assert!(rig.store.queue("good", 0).unwrap().min_offset().0 > 0);
+    assert_eq!(rig.store.queue("bad", 0).unwrap().min_offset().0, 0);
+    // Read well again, it is trimmed when more goes.
+    rig.disk.clear_faults();
+    rig.fill("good", 1, 60);
+    rig.settle();
+    rig.retain_all();
+    rig.check(rig.store.min_physical_offset().0).unwrap();
+}
+
+#[test]
 fn minimums_move_before_segments_go() {
     order_story(&options()).unwrap();
 }
