@@ -9,7 +9,7 @@ use gantry_store::*;
 
 use crate::{
     consumer::{Consumed, PER_QUEUE, QUEUE_FILES, World, consume},
-    rig::{LOG, file, flip},
+    rig::{LOG, file, flip, flush_and_dispatch},
 };
 
 /// Each byte of the used part of a file, with a bit that differs from byte to byte.
@@ -211,4 +211,22 @@ fn a_flip_before_an_open_is_no_different() {
         }
         assert_eq!(stops, 1, "byte {at}");
     }
+}
+
+#[test]
+fn a_correction_leaves_a_failing_sync_to_the_checkpoint() {
+    let world = World::new(1).settled();
+    let queue = world.queues.iter().find(|queue| (queue.topic(), queue.id()) == ("alpha", 0)).unwrap();
+    world.append(queue, b"dispatched, and not in a checkpoint yet");
+    flush_and_dispatch(world.store());
+    flip(&world.disk, QUEUE_FILES[0], 5, 2);
+    world.disk.fail(Fault { path_contains: "consumequeue".into(), ..Fault::once(Operation::Sync) });
+    let Consumed { messages, damaged } = consume(world.store(), queue);
+    assert_eq!((messages.len() as u64, damaged.is_none()), (PER_QUEUE + 1, true));
+    assert_eq!(world.store().metrics().entries_corrected.get(), 1);
+    world.store().step(Step::Checkpoint);
+    assert!(
+        matches!(world.store().health(), Health::Failed(_)),
+        "what the disk may have lost is not counted as durable"
+    );
 }

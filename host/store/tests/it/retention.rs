@@ -184,7 +184,8 @@ fn a_queue_file_that_cannot_be_read_keeps_nothing_else() {
     rig.fill("bad", 1, 60);
     rig.fill("good", 1, 60);
     rig.settle();
-    let unreadable = Fault { path_contains: "consumequeue/bad/0".into(), times: u64::MAX, ..Fault::once(Operation::Read) };
+    let unreadable =
+        Fault { path_contains: "consumequeue/bad/0".into(), times: u64::MAX, ..Fault::once(Operation::Read) };
     rig.disk.fail(unreadable);
     rig.retain_all();
     let min = rig.store.min_physical_offset().0;
