@@ -7,7 +7,7 @@ use gantry_model::properties;
 use gantry_plugin::PluginHost;
 use gantry_store::Store;
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::Semaphore,
     time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -57,7 +57,7 @@ pub struct Broker {
     /// Places for held pulls.
     pub(crate) parked: Arc<Semaphore>,
     /// Places for pulls that wait for the device or a slow filter.
-    pub(crate) blocking_pulls: Semaphore,
+    pub(crate) blocking_pulls: Arc<Semaphore>,
     pub(crate) flow: Flow,
     pub(crate) metrics: BrokerMetrics,
     /// Cancelled when nothing new should be waited for.
@@ -90,7 +90,7 @@ impl Broker {
             queue_locks: QueueLocks::default(),
             stamp,
             parked: Arc::new(Semaphore::new(options.parked_pulls_max.min(Semaphore::MAX_PERMITS))),
-            blocking_pulls: Semaphore::new(options.blocking_pulls_max),
+            blocking_pulls: Arc::new(Semaphore::new(options.blocking_pulls_max)),
             flow: Flow::new(&options),
             metrics: BrokerMetrics::default(),
             stopping: CancellationToken::new(),
@@ -116,9 +116,13 @@ impl Broker {
         self.flow.levels(&self.store, parked as u64, self.clients.count() as u64)
     }
 
-    /// A place to read the disk or run a slow filter, see [`Flow::blocking_place`].
-    pub(crate) async fn blocking_place(&self, since: Instant) -> Result<Option<SemaphorePermit<'_>>, Refusal> {
-        self.flow.blocking_place(&self.blocking_pulls, since).await
+    /// Reads the disk or runs a slow filter, see [`Flow::run_blocking`].
+    pub(crate) async fn run_blocking<T: Send + 'static>(
+        &self,
+        since: Instant,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.flow.run_blocking(&self.blocking_pulls, since, work).await
     }
 
     /// What its timers count.

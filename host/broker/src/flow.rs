@@ -5,7 +5,7 @@
 //! SYSTEM_BUSY, after which RocketMQ's producers go to another broker, and says which resource is used up, by how much, the
 //! setting that limits it and the metric that shows it. Everything here recovers by itself.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use gantry_base::metric::{Counter, Gauge};
 use gantry_protocol::code::response;
@@ -13,7 +13,7 @@ use gantry_remoting::Hold;
 use gantry_store::Store;
 use serde::Serialize;
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
@@ -243,12 +243,12 @@ impl Flow {
     }
 
     /// A place to read the disk or run a slow filter, waited for in line; `since` is when the request arrived or woke.
-    pub(crate) async fn blocking_place<'a>(
+    pub(crate) async fn blocking_place(
         &self,
-        places: &'a Semaphore,
+        places: &Arc<Semaphore>,
         since: Instant,
-    ) -> Result<Option<SemaphorePermit<'a>>, Refusal> {
-        if let Ok(place) = places.try_acquire() {
+    ) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+        if let Ok(place) = places.clone().try_acquire_owned() {
             return Ok(Some(place));
         }
         let waiting = Waiting::new(&self.waiting);
@@ -257,7 +257,7 @@ impl Flow {
             return Err(self.blocking_waiting.refuse(count));
         }
         let deadline = since + Duration::from_millis(self.blocking_wait.limit);
-        let place = tokio::time::timeout_at(deadline, places.acquire()).await;
+        let place = tokio::time::timeout_at(deadline, places.clone().acquire_owned()).await;
         drop(waiting);
         match place {
             Ok(place) => {
@@ -267,6 +267,22 @@ impl Flow {
             }
             Err(_) => Err(self.blocking_wait.refuse(self.blocking_wait.seen(since))),
         }
+    }
+
+    /// Does `work` in such a place, on a thread that may block. The place goes with it: when the client leaves, its request is
+    /// dropped, but the work goes on and is what the places are there to bound.
+    pub(crate) async fn run_blocking<T: Send + 'static>(
+        &self,
+        places: &Arc<Semaphore>,
+        since: Instant,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let place = self.blocking_place(places, since).await?;
+        let placed = move || {
+            let _place = place;
+            work()
+        };
+        tokio::task::spawn_blocking(placed).await.map_err(|stopped| Refusal::stopped(&stopped))
     }
 
     /// How full everything is. `parked` and `clients` are counted where they are kept.

@@ -110,7 +110,7 @@ async fn read_or_wait(
                     scan: next,
                 });
             }
-            Err(ScanError::Busy(refusal)) => return Err(refusal),
+            Err(ScanError::Refused(refusal)) => return Err(refusal),
             Err(error) => return Err(Refusal::new(response::SYSTEM_ERROR, error.to_string())),
         };
         if from > begun && scan.filter != judged_by {
@@ -177,17 +177,13 @@ async fn scan(
             done => return done,
         }
     }
-    let _place = broker.blocking_place(since).await.map_err(ScanError::Busy)?;
-    let (broker, source) = (broker.clone(), source.clone());
+    let (worker, source) = (broker.clone(), source.clone());
     let blocking = move || {
         let on_error = on_error(&bound);
         let selector = Selector::new(source.subscription.clone(), bound);
-        crate::scan::scan(&broker.store, &broker.options, &source, on_error, selector, from, Wait::Allowed)
+        crate::scan::scan(&worker.store, &worker.options, &source, on_error, selector, from, Wait::Allowed)
     };
-    match tokio::task::spawn_blocking(blocking).await {
-        Ok(done) => done,
-        Err(stopped) => Err(ScanError::Stopped(stopped)),
-    }
+    broker.run_blocking(since, blocking).await.map_err(ScanError::Refused)?
 }
 
 fn on_error(bound: &Option<Arc<Binding>>) -> OnError {

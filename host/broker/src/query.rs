@@ -42,18 +42,12 @@ impl Asked {
 
 /// Looks and answers.
 pub(crate) async fn answer(broker: Arc<Broker>, to: ReplyTo, asked: Asked, arrived: Instant) -> BytesMut {
-    let answered = match broker.blocking_place(arrived).await {
-        Ok(_place) => {
-            let worker = broker.clone();
-            let answered = tokio::task::spawn_blocking(move || match asked {
-                Asked::ByKey(query) => by_key(&worker, to, &query),
-                Asked::ByPlace(view) => by_place(&worker, to, view),
-            });
-            let answered = answered.await;
-            answered.unwrap_or_else(|stopped| Err(Refusal::new(response::SYSTEM_ERROR, stopped.to_string())))
-        }
-        Err(refusal) => Err(refusal),
+    let worker = broker.clone();
+    let look = move || match asked {
+        Asked::ByKey(query) => by_key(&worker, to, &query),
+        Asked::ByPlace(view) => by_place(&worker, to, view),
     };
+    let answered = broker.run_blocking(arrived, look).await.flatten();
     answered.unwrap_or_else(|refusal| {
         let mut out = BytesMut::new();
         to.refuse(&mut out, &refusal);

@@ -77,6 +77,11 @@ impl Refusal {
         Refusal { code, remark: remark.into() }
     }
 
+    /// The thread that did it is gone.
+    pub(crate) fn stopped(error: &tokio::task::JoinError) -> Self {
+        Refusal::new(response::SYSTEM_ERROR, error.to_string())
+    }
+
     pub(crate) fn no_topic(topic: &str) -> Self {
         Refusal::new(
             response::TOPIC_NOT_EXIST,

@@ -75,14 +75,11 @@ pub(crate) enum ScanError {
     /// Something is not in memory and the caller may not wait for the device.
     #[error("the read would wait for the device")]
     WouldBlock,
-    /// No place to wait for the device was free in time.
+    /// No place to wait for the device was free in time, or the thread that looked is gone.
     #[error(transparent)]
-    Busy(Refusal),
+    Refused(Refusal),
     #[error(transparent)]
     Store(#[from] ReadError),
-    /// The thread that looked is gone.
-    #[error(transparent)]
-    Stopped(tokio::task::JoinError),
     #[error(
         "the log holds no readable record where queue offset {offset} points: {error}; the queue stops here, nothing is skipped"
     )]

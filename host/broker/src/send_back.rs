@@ -23,13 +23,8 @@ const FIRST_RETRY_LEVEL: i64 = 3;
 /// Carries out one send-back; `Ok` = the copy is stored as durably as the broker promises.
 pub(crate) async fn send_back(broker: Arc<Broker>, request: SendBackRequest, arrived: Instant) -> Result<(), Refusal> {
     broker.flow.admit_sends(&broker.store, arrived, 1)?;
-    let place = broker.blocking_place(arrived).await?;
     let worker = broker.clone();
-    let placed = tokio::task::spawn_blocking(move || copy(&worker, &request))
-        .await
-        .map_err(|stopped| Refusal::new(response::SYSTEM_ERROR, stopped.to_string()))??;
-    drop(place);
-    match placed {
+    match broker.run_blocking(arrived, move || copy(&worker, &request)).await?? {
         Some(placed) => broker.wait_durable(placed.end).await,
         None => Ok(()),
     }

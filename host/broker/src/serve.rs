@@ -144,14 +144,8 @@ fn off_worker(
 ) {
     let (broker, arrived) = (broker.clone(), replies.arrived());
     replies.later(1, async move {
-        let found = match broker.blocking_place(arrived).await {
-            Ok(_place) => {
-                let worker = broker.clone();
-                let found = tokio::task::spawn_blocking(move || find(&worker)).await;
-                found.unwrap_or_else(|stopped| Err(Refusal::new(response::SYSTEM_ERROR, stopped.to_string())))
-            }
-            Err(refusal) => Err(refusal),
-        };
+        let worker = broker.clone();
+        let found = broker.run_blocking(arrived, move || find(&worker)).await.flatten();
         let mut out = BytesMut::new();
         match found {
             Ok(number) => to.field(&mut out, field, number),

@@ -1,6 +1,6 @@
 //! Every resource is used up on purpose; each refusal names it, and each recovers by itself.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path};
 
 use gantry_base::disk::sim::SimDisk;
 use gantry_store::{Background, Draft, Flush, Options, Step};
@@ -145,4 +145,26 @@ async fn the_line_for_disk_reads_is_bounded_in_length_and_time() {
     drop(taken);
     again.await.unwrap().unwrap();
     assert_eq!(flow.levels(&store, 0, 0)[3].level, 0, "nobody waits any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_frees_no_place_while_its_work_goes_on() {
+    let flow = flow(|options| options.blocking_wait_ms_max = 20);
+    let places = Arc::new(Semaphore::new(1));
+    let (goes_on, begun) = std::sync::mpsc::channel();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let work = move || {
+        goes_on.send(()).unwrap();
+        ended.recv().unwrap();
+    };
+    {
+        let request = flow.run_blocking(&places, Instant::now(), work);
+        // Long enough to begin; then the connection is gone.
+        assert!(tokio::time::timeout(Duration::from_millis(10), request).await.is_err());
+    }
+    begun.recv().unwrap();
+    let refusal = flow.run_blocking(&places, Instant::now(), || ()).await.unwrap_err();
+    assert!(refusal.remark.starts_with("wait for a disk read"), "{}", refusal.remark);
+    end.send(()).unwrap();
+    flow.run_blocking(&places, Instant::now() + Duration::from_secs(60), || ()).await.unwrap();
 }
