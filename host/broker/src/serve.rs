@@ -1,6 +1,6 @@
 //! One exhaustive match from request code to meaning.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::BytesMut;
 use gantry_protocol::{
@@ -85,7 +85,7 @@ fn serve_one(broker: &Arc<Broker>, peer: &Peer, frame: &Frame<'_>, replies: &mut
         },
         RECALL_MESSAGE => match RecallRequest::parse(&frame.header) {
             Ok(request) => {
-                let outcome = timer::recall(broker.clone(), peer.address(), request);
+                let outcome = recall(broker.clone(), peer.address(), request, replies.arrived());
                 let region = broker.options.region.clone();
                 replies.later(1, async move {
                     let mut out = BytesMut::new();
@@ -123,6 +123,23 @@ fn serve_one(broker: &Arc<Broker>, peer: &Peer, frame: &Frame<'_>, replies: &mut
             }
         }
     }
+}
+
+/// Lets a recall in as a send, which it is to the log, and carries it out in a place for who may block.
+async fn recall(
+    broker: Arc<Broker>,
+    peer: SocketAddr,
+    request: RecallRequest,
+    arrived: Instant,
+) -> Result<String, Refusal> {
+    broker.flow.admit_sends(&broker.store, arrived, 1)?;
+    let place = broker.flow.blocking_place(&broker.blocking_pulls, arrived).await?;
+    // A task of its own: the place is taken until the recall is through, also when the client leaves.
+    let outcome = tokio::spawn(async move {
+        let _place = place;
+        timer::recall(broker, peer, request).await
+    });
+    outcome.await.unwrap_or_else(|stopped| Err(Refusal::stopped(&stopped)))
 }
 
 fn answer(to: ReplyTo, outcome: Result<(), Refusal>) -> BytesMut {

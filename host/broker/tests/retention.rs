@@ -25,15 +25,17 @@ use gantry_protocol::{
     code::{
         request::{
             CONSUMER_SEND_MSG_BACK, GET_EARLIEST_MSG_STORETIME, GET_MAX_OFFSET, GET_MIN_OFFSET, PULL_MESSAGE,
-            QUERY_CONSUMER_OFFSET, SEARCH_OFFSET_BY_TIMESTAMP, SEND_MESSAGE_V2, UPDATE_AND_CREATE_TOPIC,
-            UPDATE_CONSUMER_OFFSET,
+            QUERY_CONSUMER_OFFSET, RECALL_MESSAGE, SEARCH_OFFSET_BY_TIMESTAMP, SEND_MESSAGE_V2,
+            UPDATE_AND_CREATE_TOPIC, UPDATE_CONSUMER_OFFSET,
         },
-        response::{PULL_NOT_FOUND, PULL_OFFSET_MOVED, PULL_RETRY_IMMEDIATELY, SERVICE_NOT_AVAILABLE, SUCCESS},
+        response::{
+            PULL_NOT_FOUND, PULL_OFFSET_MOVED, PULL_RETRY_IMMEDIATELY, SERVICE_NOT_AVAILABLE, SUCCESS, SYSTEM_BUSY,
+        },
     },
     frame::{FrameWriter, OwnedFrame},
 };
 use gantry_remoting::{Connection, Limits, NoRequests, Server};
-use gantry_store::{Health, Options, RetentionOptions, Step, Store};
+use gantry_store::{Health, Hold, Options, RetentionOptions, Step, Store};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 const DATA: &str = "/data/broker-a";
@@ -89,18 +91,30 @@ impl Rig {
     }
 
     async fn on(disk: SimDisk, watched: Arc<dyn Disk>, retention: RetentionOptions) -> Rig {
+        Rig::with(disk, watched, retention, vec![], |_| ()).await
+    }
+
+    /// With somebody else who holds a part of the log, and other options of the broker.
+    async fn with(
+        disk: SimDisk,
+        watched: Arc<dyn Disk>,
+        retention: RetentionOptions,
+        holds: Vec<Hold>,
+        change: impl FnOnce(&mut BrokerOptions),
+    ) -> Rig {
         let server = Server::bind(([127, 0, 0, 1], 0).into(), Limits::default()).unwrap();
         let address = server.local_addr();
         let clock = Clock::manual(1_700_000_000_000);
-        let options =
+        let mut options =
             BrokerOptions { clock: clock.clone(), ..BrokerOptions::new("c", "broker-a", address, DATA.into()) };
+        change(&mut options);
         let store = Options {
             segment_size_bytes: SEGMENT,
             record_size_max_bytes: 8_192,
             allocate_ahead_bytes: 4_096,
             queue_file_entries: 16,
             retention,
-            holds: options.holds.of_store(),
+            holds: [options.holds.of_store(), holds].concat(),
             clock,
             ..Options::default()
         };
@@ -471,4 +485,13 @@ async fn a_delayed_message_that_waits_keeps_its_part_of_the_log() {
     assert!(status.expiring > expected);
     let held = status.holds.iter().find(|(name, _)| *name == "delayed messages").unwrap().1;
     assert!(held >= expected && held <= delayed, "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recall_waits_in_line_like_everybody() {
+    let disk = SimDisk::new(1);
+    let no_places = |options: &mut BrokerOptions| (options.blocking_pulls_max, options.blocking_wait_ms_max) = (0, 1);
+    let rig = Rig::with(disk.clone(), Arc::new(disk), never(), vec![], no_places).await;
+    let said = rig.call(RECALL_MESSAGE, &[("topic", "t"), ("recallHandle", "any")], b"").await;
+    assert!(said.code == SYSTEM_BUSY && said.remark.starts_with("wait for a disk read"), "{said:?}");
 }
