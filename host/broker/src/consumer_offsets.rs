@@ -31,7 +31,7 @@ pub(crate) const JOURNAL_TOPIC: &str = "rmq_sys_gantry_offsets";
 pub(crate) const JOURNAL_EVERY_MS: u64 = 200;
 /// How often the snapshot is written when something changed; a start replays the journal since then.
 pub(crate) const SNAPSHOT_EVERY_MS: u64 = 30_000;
-/// Entries in one journal record; more changes become several records.
+/// Offsets in one journal record; more changes become several records. With the longest names it stays below 1 MiB.
 const JOURNAL_RECORD_ENTRIES_MAX: usize = 2_000;
 
 /// Offsets of one `topic@group` by queue.
@@ -146,10 +146,8 @@ impl ConsumerOffsets {
             state.since_snapshot = true;
             std::mem::take(&mut state.changed)
         };
-        let entries: Vec<_> = changed.iter().collect();
-        for chunk in entries.chunks(JOURNAL_RECORD_ENTRIES_MAX) {
-            let body =
-                serde_json::to_vec(&chunk.iter().copied().collect::<BTreeMap<_, _>>()).map_err(io::Error::other)?;
+        for record in journal_records(&changed) {
+            let body = serde_json::to_vec(&record).map_err(io::Error::other)?;
             if let Err(error) = Outgoing::internal(&self.options, body).append_own(&self.store, &self.journal) {
                 // Tried again next time; newer commits of the same queue win.
                 let mut state = self.state.lock();
@@ -204,6 +202,25 @@ impl ConsumerOffsets {
     }
 }
 
+/// Splits what changed into pieces that fit a record each.
+fn journal_records(changed: &HashMap<String, ByQueue>) -> Vec<BTreeMap<&str, ByQueue>> {
+    let mut records: Vec<BTreeMap<&str, ByQueue>> = Vec::new();
+    let mut room = 0;
+    for (key, queues) in changed {
+        for (queue_id, offset) in queues {
+            if room == 0 {
+                records.push(BTreeMap::new());
+                room = JOURNAL_RECORD_ENTRIES_MAX;
+            }
+            room -= 1;
+            if let Some(record) = records.last_mut() {
+                record.entry(key).or_default().insert(*queue_id, *offset);
+            }
+        }
+    }
+    records
+}
+
 fn replay(store: &Store, journal: &Queue, from: u64, table: &mut HashMap<String, ByQueue>) -> io::Result<()> {
     let mut next = QueueOffset(from.max(journal.min_offset().0));
     let mut entries = Vec::new();
@@ -237,5 +254,27 @@ fn replay(store: &Store, journal: &Queue, from: u64, table: &mut HashMap<String,
             }
             next = next.plus(1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_record_has_a_bounded_number_of_offsets() {
+        let queues = |count: u32| (0..count).map(|id| (id, u64::from(id) + 7)).collect::<ByQueue>();
+        let changed: HashMap<_, _> =
+            [("few@g", 3), ("many@g", 65_536), ("some@g", 2_500)].map(|(key, n)| (key.to_owned(), queues(n))).into();
+        let records = journal_records(&changed);
+        let sizes = records.iter().map(|record| record.values().map(BTreeMap::len).sum::<usize>());
+        assert!(sizes.clone().all(|size| (1..=JOURNAL_RECORD_ENTRIES_MAX).contains(&size)));
+        assert_eq!(sizes.sum::<usize>(), 3 + 65_536 + 2_500);
+        let mut together: HashMap<String, ByQueue> = HashMap::new();
+        for (key, queues) in records.into_iter().flatten() {
+            together.entry(key.to_owned()).or_default().extend(queues);
+        }
+        assert!(together == changed);
+        assert!(journal_records(&HashMap::new()).is_empty());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gantry_model::offset::QueueOffset;
+use gantry_model::{offset::QueueOffset, topic::QUEUES_MAX};
 use gantry_protocol::{
     code::response,
     request::offset::{QueryConsumerOffset, QueueRequest, SearchOffset, UpdateConsumerOffset},
@@ -55,6 +55,10 @@ impl Broker {
         }
         let illegal = |what| Refusal::new(response::INVALID_PARAMETER, format!("{what} must not be negative"));
         let queue_id = u32::try_from(request.queue_id).map_err(|_| illegal("queueId"))?;
+        if queue_id >= QUEUES_MAX {
+            let remark = format!("queueId[{queue_id}] is illegal, a topic has at most {QUEUES_MAX} queues");
+            return Err(Refusal::new(response::INVALID_PARAMETER, remark));
+        }
         let offset = QueueOffset::from_wire(request.commit_offset).ok_or_else(|| illegal("commitOffset"))?;
         self.offsets.commit(&request.topic, &request.group, queue_id, offset);
         Ok(())

@@ -29,7 +29,8 @@ use gantry_protocol::{
             UPDATE_AND_CREATE_TOPIC, UPDATE_CONSUMER_OFFSET,
         },
         response::{
-            PULL_NOT_FOUND, PULL_OFFSET_MOVED, PULL_RETRY_IMMEDIATELY, SERVICE_NOT_AVAILABLE, SUCCESS, SYSTEM_BUSY,
+            INVALID_PARAMETER, PULL_NOT_FOUND, PULL_OFFSET_MOVED, PULL_RETRY_IMMEDIATELY, SERVICE_NOT_AVAILABLE,
+            SUCCESS, SYSTEM_BUSY,
         },
     },
     frame::{FrameWriter, OwnedFrame},
@@ -494,4 +495,21 @@ async fn a_recall_waits_in_line_like_everybody() {
     let rig = Rig::with(disk.clone(), Arc::new(disk), never(), vec![], no_places).await;
     let said = rig.call(RECALL_MESSAGE, &[("topic", "t"), ("recallHandle", "any")], b"").await;
     assert!(said.code == SYSTEM_BUSY && said.remark.starts_with("wait for a disk read"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offset_of_a_queue_that_no_topic_can_have_is_refused() {
+    let rig = Rig::new(never()).await;
+    rig.fill("t", 1).await;
+    assert_eq!(rig.pull("t", 0).await.code, SUCCESS, "which makes the group");
+    let commit = async |id: &str| {
+        let fields = [("topic", "t"), ("queueId", id), ("consumerGroup", "group"), ("commitOffset", "7")];
+        rig.call(UPDATE_CONSUMER_OFFSET, &fields, b"").await
+    };
+    assert_eq!(commit("65535").await.code, SUCCESS);
+    for id in ["65536", "2147483647"] {
+        let refused = commit(id).await;
+        assert_eq!(refused.code, INVALID_PARAMETER);
+        assert!(refused.remark.contains("65536 queues"), "{}", refused.remark);
+    }
 }
