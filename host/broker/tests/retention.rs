@@ -18,6 +18,7 @@ use gantry_base::{
         DirEntry, Disk, DiskFile, Space, Volume,
         sim::{Fault, Operation, SimDisk},
     },
+    watermark::Watermark,
 };
 use gantry_broker::{Broker, BrokerOptions};
 use gantry_plugin::{HostOptions, PluginHost};
@@ -276,6 +277,8 @@ struct Interposed {
     disk: SimDisk,
     armed: AtomicBool,
     store: OnceLock<Store>,
+    /// Keeps the whole log until then, from the store's own thread too.
+    hold: Watermark,
 }
 
 struct Interposing(Arc<Interposed>);
@@ -284,6 +287,7 @@ struct InterposedFile(Arc<dyn DiskFile>, Arc<Interposed>, PathBuf);
 impl InterposedFile {
     fn act(&self) {
         if self.2.starts_with("/data/broker-a/consumequeue/t") && self.1.armed.swap(false, Ordering::SeqCst) {
+            self.1.hold.advance(u64::MAX);
             while self.1.store.get().unwrap().step(Step::Retain) {}
         }
     }
@@ -353,9 +357,11 @@ impl Disk for Interposing {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_goes_while_it_is_pulled_sends_the_consumer_on() {
     let disk = SimDisk::new(1);
-    let between = Arc::new(Interposed { disk: disk.clone(), armed: AtomicBool::new(false), store: OnceLock::new() });
+    let (armed, hold) = (AtomicBool::new(false), Watermark::new(0));
+    let held = Hold::new("the test", hold.clone());
+    let between = Arc::new(Interposed { disk: disk.clone(), armed, store: OnceLock::new(), hold });
     let retention = RetentionOptions { size_bytes: 2 * SEGMENT, ..never() };
-    let rig = Rig::on(disk, Arc::new(Interposing(between.clone())), retention).await;
+    let rig = Rig::with(disk, Arc::new(Interposing(between.clone())), retention, vec![held], |_| ()).await;
     between.store.set(rig.store.clone()).unwrap();
     rig.fill("t", 60).await;
     rig.broker.save().unwrap();
@@ -363,13 +369,16 @@ async fn a_message_that_goes_while_it_is_pulled_sends_the_consumer_on() {
     // The first pass announces, so that the holds move on; the second is the one under the pull.
     rig.store.step(Step::Retain);
     let begun = Instant::now();
-    let free =
-        |rig: &Rig| rig.store.retention().holds.iter().all(|(_, position)| *position >= rig.store.expiring().get());
-    while !free(&rig) && rig.store.retention().min == 0 {
+    let free = |rig: &Rig| {
+        let (holds, expiring) = (rig.store.retention().holds, rig.store.expiring().get());
+        holds.iter().all(|(name, position)| *name == "the test" || *position >= expiring)
+    };
+    while !free(&rig) {
         assert!(begun.elapsed() < LONG);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     between.armed.store(true, Ordering::SeqCst);
+    assert_eq!(rig.store.retention().min, 0);
     let found = rig.pull("t", 0).await;
     let min = rig.ask(GET_MIN_OFFSET, "t", &[]).await.number;
     assert!(min > 0);
