@@ -26,7 +26,7 @@ use crate::{
     error::{DiskError, OpenError, While},
     log::Log,
     repair::entry_of,
-    sidecar::Sidecar,
+    sidecar::{self, Sidecar, Sum},
     tombstone::Tombstones,
     walk::{self, Walker},
 };
@@ -113,6 +113,11 @@ impl CheckReport {
         self.add(Problem { file: file.into(), position, problem: problem.into(), skipped: false });
     }
 
+    /// Takes a failed read for a problem of its file: what a check is run for is a disk of which parts cannot be read.
+    fn readable<T>(&mut self, file: impl Into<String>, position: u64, read: Result<T, DiskError>) -> Option<T> {
+        read.map_err(|error| self.problem(file, position, error.to_string())).ok()
+    }
+
     fn add(&mut self, problem: Problem) {
         self.problems_total += u64::from(!problem.skipped);
         if self.problems.len() < PROBLEMS_MAX {
@@ -188,15 +193,14 @@ pub fn check(
         })?;
         if let Some((position, len, reason)) = tail {
             report.end = position;
-            let written = written(log, position, len)?;
             let file = file_of(log, dir, position);
-            match written {
-                0 => {}
-                bytes if layout.abort => report.notes.push(format!(
+            match report.readable(&*file, position, written(log, position, len)) {
+                None | Some(0) => {}
+                Some(bytes) if layout.abort => report.notes.push(format!(
                     "{file}, position {position}: {bytes} bytes behind the last whole record ({reason}); the process that wrote \
                      them did not end in order, and the next start decides about them"
                 )),
-                bytes => report.problem(
+                Some(bytes) => report.problem(
                     file,
                     position,
                     format!("{bytes} bytes behind the last whole record, although the store was shut down in order: {reason}"),
@@ -212,9 +216,9 @@ pub fn check(
             format!("the log ends here, and its checkpoint is at {mark}: messages are missing"),
         );
     }
-    queues.finish(&tombstones, report.min, layout.abort || running, &mut report)?;
-    check_sums(&disk, dir, &mut report)?;
-    check_config(&*disk, dir, &mut report)?;
+    queues.finish(&tombstones, report.min, layout.abort || running, &mut report);
+    check_sums(&disk, dir, &mut report);
+    check_config(&*disk, dir, &mut report);
     Ok(report)
 }
 
@@ -292,55 +296,65 @@ fn written(log: &Log, position: u64, len: u64) -> Result<u64, DiskError> {
     Ok(written)
 }
 
-fn check_sums(disk: &Arc<dyn Disk>, dir: &Path, report: &mut CheckReport) -> Result<(), OpenError> {
-    let sidecar = Sidecar::open(&**disk, dir)?;
-    for (name, sum) in sidecar.files() {
-        let path = dir.join(name);
-        let file = match disk.open_read_only(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            file => file.doing("open", &path)?,
-        };
+fn check_sums(disk: &Arc<dyn Disk>, dir: &Path, report: &mut CheckReport) {
+    let Some(sidecar) = report.readable(sidecar::FILE_NAME, 0, Sidecar::open(&**disk, dir)) else { return };
+    for (name, sealed) in sidecar.files() {
+        let found = sum(&**disk, &dir.join(name), sealed.length);
+        let Some(Some(found)) = report.readable(name, 0, found) else { continue };
         report.files_with_checksum += 1;
-        let mut hasher = crc32fast::Hasher::new();
-        let mut piece = vec![0; 1 << 20];
-        let mut length = 0;
-        while length < sum.length {
-            let wanted = piece.len().min((sum.length - length) as usize);
-            let found = file.read_at(&mut piece[..wanted], length).doing("read", &path)?;
-            if found == 0 {
-                break;
-            }
-            hasher.update(&piece[..found]);
-            length += found as u64;
-        }
-        let crc32 = hasher.finalize();
-        if (length, crc32) != (sum.length, sum.crc32) {
+        if found != sealed {
             let problem = format!(
-                "{length} bytes with checksum {crc32:08x}, sealed with {} bytes and {:08x}; the next start or scrub corrects it \
-                 from the log",
-                sum.length, sum.crc32
+                "{} bytes with checksum {:08x}, sealed with {} bytes and {:08x}; the next start or scrub corrects it from the \
+                 log",
+                found.length, found.crc32, sealed.length, sealed.crc32
             );
             report.problem(name, 0, problem);
         }
     }
-    Ok(())
 }
 
-fn check_config(disk: &dyn Disk, dir: &Path, report: &mut CheckReport) -> Result<(), OpenError> {
+/// Length and checksum of the file's first bytes; `None` when there is no such file.
+fn sum(disk: &dyn Disk, path: &Path, length_max: u64) -> Result<Option<Sum>, DiskError> {
+    let file = match disk.open_read_only(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        file => file.doing("open", path)?,
+    };
+    let mut hasher = crc32fast::Hasher::new();
+    let mut piece = vec![0; 1 << 20];
+    let mut length = 0;
+    while length < length_max {
+        let wanted = piece.len().min((length_max - length) as usize);
+        let found = file.read_at(&mut piece[..wanted], length).doing("read", path)?;
+        if found == 0 {
+            break;
+        }
+        hasher.update(&piece[..found]);
+        length += found as u64;
+    }
+    Ok(Some(Sum { length, crc32: hasher.finalize() }))
+}
+
+fn check_config(disk: &dyn Disk, dir: &Path, report: &mut CheckReport) {
     let mut files = BTreeMap::new();
     for folder in ["config", ""] {
         let path = dir.join(folder);
         let names = match disk.list(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            names => names.doing("list", &path)?,
+            names => names.doing("list", &path),
         };
-        for name in names.into_iter().filter(|name| !name.is_dir && name.name.ends_with(".json")) {
+        for name in report
+            .readable(folder, 0, names)
+            .into_iter()
+            .flatten()
+            .filter(|name| !name.is_dir && name.name.ends_with(".json"))
+        {
             files.insert(Path::new(folder).join(&name.name), path.join(&name.name));
         }
     }
     for (name, path) in files {
-        let Some(bytes) = durable::read(disk, &path, CONFIG_LEN_MAX).doing("read", &path)? else { continue };
         let name = name.display().to_string();
+        let bytes = durable::read(disk, &path, CONFIG_LEN_MAX).doing("read", &path);
+        let Some(Some(bytes)) = report.readable(&*name, 0, bytes) else { continue };
         match sealed::check(&bytes) {
             Seal::Absent => {}
             Seal::Whole => report.files_with_checksum += 1,
@@ -353,5 +367,4 @@ fn check_config(disk: &dyn Disk, dir: &Path, report: &mut CheckReport) -> Result
             report.problem(&name, 0, format!("it is not JSON: {error}"));
         }
     }
-    Ok(())
 }

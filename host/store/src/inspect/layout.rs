@@ -77,8 +77,9 @@ impl Layout {
             }
         }
         let mark = Checkpoints::read(&**disk, dir)?;
-        let sidecar = Sidecar::open(&**disk, dir)?;
-        let checked_from = mark.map(|mark| mark.checked_from).or(sidecar.checked_from).unwrap_or(u64::MAX);
+        // Looked into only where the checkpoint does not say it; what else it has is checked by who needs it.
+        let noted = || Sidecar::open(&**disk, dir).ok().and_then(|sidecar| sidecar.checked_from);
+        let checked_from = mark.map(|mark| mark.checked_from).or_else(noted).unwrap_or(u64::MAX);
         let abort = match disk.open_read_only(&dir.join("abort")) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             file => file.map(|_| true).doing("open", &dir.join("abort"))?,

@@ -7,7 +7,7 @@ use gantry_protocol::record::RecordView;
 
 use super::CheckReport;
 use crate::{
-    error::{DiskError, OpenError, While},
+    error::{DiskError, While},
     log::segment::{file_name, parse_file_name},
     queue::{ENTRY_LEN, QueueEntry},
     tombstone::Tombstones,
@@ -101,52 +101,51 @@ impl QueueCheck {
     }
 
     /// Looks for entries that no record stands behind.
-    pub(super) fn finish(
-        mut self,
-        tombstones: &Tombstones,
-        min: u64,
-        open_end: bool,
-        report: &mut CheckReport,
-    ) -> Result<(), OpenError> {
-        for (topic, id) in self.on_disk()? {
+    pub(super) fn finish(mut self, tombstones: &Tombstones, min: u64, open_end: bool, report: &mut CheckReport) {
+        for (topic, id) in self.on_disk(report) {
             self.queues.entry((topic, id)).or_default();
         }
         report.queues = self.queues.len() as u64;
         for ((topic, id), seen) in &mut self.queues {
             let name = format!("{topic}/{id}");
+            let shown = format!("consumequeue/{name}");
             if seen.file_len == 0 {
-                seen.file_len = file_len(&*self.disk, &self.folder.join(&name))?;
+                let found = file_len(&*self.disk, &self.folder.join(&name));
+                let Some(found) = report.readable(&*shown, 0, found) else { continue };
+                seen.file_len = found;
             }
             let dead_below = tombstones.dead_below(topic);
             // The entries right before and behind those of the records.
             let ends = [(seen.first.checked_sub(1), false), (Some(seen.next), open_end)];
             for (offset, open) in ends.into_iter().filter_map(|(offset, open)| Some((offset?, open))) {
-                let found = entry(&*self.disk, &self.folder, &name, seen, offset)?;
+                let found = entry(&*self.disk, &self.folder, &name, seen, offset);
+                let Some(found) = report.readable(&*shown, offset * ENTRY_LEN as u64, found) else { continue };
                 let alive = found.filter(|found| found.physical_offset.0 >= min.max(dead_below));
                 let Some(found) = alive.filter(|_| !open && !self.damage_seen) else { continue };
                 let position = found.physical_offset;
                 let problem =
                     format!("entry {offset} points at {position}, where the log has no message of this queue");
-                report.problem(format!("consumequeue/{name}"), offset * ENTRY_LEN as u64, problem);
+                report.problem(&*shown, offset * ENTRY_LEN as u64, problem);
             }
         }
-        Ok(())
     }
 
     fn file_len(&self, name: &str) -> Result<u64, DiskError> {
         file_len(&*self.disk, &self.folder.join(name))
     }
 
-    fn on_disk(&self) -> Result<Vec<(String, u32)>, DiskError> {
+    fn on_disk(&self, report: &mut CheckReport) -> Vec<(String, u32)> {
         let mut found = Vec::new();
-        for topic in folders(&*self.disk, &self.folder)? {
-            for id in folders(&*self.disk, &self.folder.join(&topic))? {
+        let topics = folders(&*self.disk, &self.folder);
+        for topic in report.readable("consumequeue", 0, topics).into_iter().flatten() {
+            let ids = folders(&*self.disk, &self.folder.join(&topic));
+            for id in report.readable(format!("consumequeue/{topic}"), 0, ids).into_iter().flatten() {
                 if let Ok(id) = id.parse() {
                     found.push((topic.clone(), id));
                 }
             }
         }
-        Ok(found)
+        found
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::{ops::ControlFlow, path::Path, sync::Arc};
 
-use gantry_base::disk::{Disk, sim::Reboot};
+use gantry_base::disk::{
+    Disk,
+    sim::{Fault, Operation, Reboot},
+};
 use gantry_store::{
-    inspect::{self, CheckReport, Shown},
+    inspect::{self, CheckReport, Problem, Shown},
     *,
 };
 
@@ -158,6 +161,37 @@ fn a_check_names_every_flip_of_log_and_queues() {
         }
     }
     assert_eq!(check(&world).problems_total, 0);
+}
+
+#[test]
+fn a_check_goes_on_where_a_file_cannot_be_read() {
+    let world = World::with_queue_files_of(2).settled();
+    pass(&world);
+    file_of_json(&world);
+    flip(&world.disk, LOG, world.sent[3].position + 70, 2);
+    for (operation, path, named) in [
+        (Operation::Read, "consumequeue/beta/1", "consumequeue/beta/1"),
+        (Operation::Open, "consumequeue/beta/1", "consumequeue/beta/1"),
+        (Operation::List, "consumequeue/beta", "consumequeue/beta"),
+        (Operation::List, "consumequeue", "consumequeue"),
+        (Operation::Read, "checksums.gantry", "checksums.gantry"),
+        (Operation::Read, "config/topics.json", "config/topics.json"),
+        (Operation::List, "config", "config"),
+    ] {
+        world.disk.fail(Fault { path_contains: path.into(), times: u64::MAX, ..Fault::once(operation) });
+        let report = check(&world);
+        world.disk.clear_faults();
+        let found = |position: u64| report.problems.iter().any(|problem| problem.position == position);
+        assert!(found(world.sent[3].position), "{operation:?} {path}: {report:?}");
+        let unreadable = |problem: &Problem| problem.file.starts_with(named) && problem.problem.contains("os error 5");
+        assert!(report.problems.iter().any(unreadable), "{operation:?} {path}: {report:?}");
+    }
+}
+
+fn file_of_json(world: &World) {
+    let folder = Path::new(DIR).join("config");
+    world.disk.create_dir_all(&folder).unwrap();
+    world.disk.open(&folder.join("topics.json"), true).unwrap().write_at(b"{}", 0).unwrap();
 }
 
 /// The last record is told from what was never written by the checkpoint.
