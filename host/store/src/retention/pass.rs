@@ -5,7 +5,7 @@
 //!    cannot be read is left out.)
 //! 3. The log begins later. Readers that have a segment open go on reading it.
 //! 4. Files of segments go, oldest first, each durably before the next.
-//! 5. What only pointed there goes: files of queues, deletions of topics.
+//! 5. What only pointed there goes: files of queues, deletions of topics, known damage.
 //!
 //! After a crash the segments that are left say where the log begins, and all else follows from that.
 
@@ -138,6 +138,7 @@ impl Inner {
         }
         state.swept = saved;
         self.tombstones.drop_below(below)?;
+        self.damages.retain(|damage| damage.position >= below);
         self.index.expire(below);
         state.begins_ms = state.begins_ms.split_off(&below);
         self.metrics.segments_deleted.add(segments);

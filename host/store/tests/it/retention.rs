@@ -179,6 +179,25 @@ fn a_segment_that_begins_with_a_damaged_record_goes_with_the_others() {
 }
 
 #[test]
+fn damage_is_forgotten_with_its_part_of_the_log() {
+    let mut rig = Rig::new(1, with(RetentionOptions { size_bytes: SEGMENT, ..rig::never() }));
+    rig.fill("t", 1, 60);
+    rig.settle();
+    let log = PathBuf::from(DIR).join("commitlog");
+    let segments = names(&rig.disk, "commitlog");
+    let last = segments.iter().rev().find(|base| **base < rig.store.appended().get()).unwrap();
+    for base in [segments[0], *last] {
+        rig.disk.open(&log.join(format!("{base:020}")), false).unwrap().write_at(&[0x55; 64], 0).unwrap();
+    }
+    while rig.store.step(Step::Scrub) {}
+    let known = || rig.store.damages().iter().map(|damage| damage.position).collect::<Vec<_>>();
+    assert_eq!(known(), [0, *last]);
+    rig.retain_all();
+    assert!(rig.store.min_physical_offset().0 > 0);
+    assert_eq!(known(), [*last]);
+}
+
+#[test]
 fn a_queue_file_that_cannot_be_read_keeps_nothing_else() {
     let mut rig = Rig::new(1, with(RetentionOptions { size_bytes: SEGMENT, ..rig::never() }));
     rig.fill("bad", 1, 60);
