@@ -127,6 +127,8 @@ struct State {
     cold: bool,
     /// A file that was found damaged, to be removed with all newer ones.
     damaged: Option<u64>,
+    /// Files that were full and take keys again or are gone, for who keeps checksums of full ones.
+    unsealed: Vec<u64>,
 }
 
 struct Sealed {

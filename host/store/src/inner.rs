@@ -143,6 +143,7 @@ impl Inner {
     /// Brings the index a piece nearer to dispatch when it is behind.
     pub(crate) fn catch_up_index(&self) -> Progress {
         let progress = self.index.catch_up(&self.log, self.marks.dispatched.get());
+        self.forget_unsealed_index_files();
         if progress == Progress::Moved && self.index.covered() >= self.marks.dispatched.get() {
             let dispatcher = self.dispatcher.lock();
             self.index.join(&self.log, dispatcher.position);

@@ -318,6 +318,7 @@ pub(crate) fn open(
         keeping: Keeping::default(),
         lock: Mutex::new(Some(guard)),
     });
+    inner.forget_unsealed_index_files();
     inner.first_checkpoint()?;
     let first_unflushed = dirty && !lost_entries && inner.options.flush != Flush::Sync;
     if taken_over || first_unflushed {

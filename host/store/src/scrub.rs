@@ -7,6 +7,7 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    io,
     ops::ControlFlow,
     sync::Arc,
     time::Duration,
@@ -159,22 +160,23 @@ impl Inner {
             Place::Index { left, at, hasher, seen } => match left.front().cloned() {
                 Some((number, name)) => {
                     let name = format!("index/{name}");
-                    let read = self.sum_piece(&name, *at, hasher);
+                    let piece = self.sum_piece(&name, *at, hasher);
+                    let read = *piece.as_ref().unwrap_or(&0);
                     *at += read;
                     if read < STEP_BYTES {
-                        let sum = Sum { length: *at, crc32: std::mem::take(hasher).finalize() };
-                        *at = 0;
+                        let sum = Sum { length: std::mem::take(at), crc32: std::mem::take(hasher).finalize() };
                         left.pop_front();
-                        match scrub.sidecar.get(&name).filter(|known| *known != sum) {
-                            Some(known) => {
-                                let (found, known) = (sum.crc32, known.crc32);
-                                let problem = format!("its checksum is {found:08x}, it was sealed with {known:08x}");
-                                self.index.found_damaged(number, &problem);
-                                // It and newer ones are made anew, under other names.
-                                left.clear();
+                        match piece {
+                            // Its part of the log went, or keys are added to it again.
+                            _ if !self.index.is_sealed(number) => {}
+                            Ok(_) if self.index_file_is_well(number, &name, sum, &mut scrub.sidecar) => {
+                                seen.insert(name);
                             }
-                            None => {
-                                scrub.sidecar.set(&name, sum);
+                            // It and newer ones are made anew, under other names.
+                            Ok(_) => left.clear(),
+                            Err(error) => {
+                                // What it should be like stays as it was.
+                                tracing::error!(name, %error, "an index file cannot be checked");
                                 seen.insert(name);
                             }
                         }
@@ -293,20 +295,52 @@ impl Inner {
         Ok(Some(read))
     }
 
-    /// Adds a piece of a file to its sum; returns its bytes, fewer than a step's at the end. A file that cannot be read ends
-    /// there, and its sum is wrong.
-    fn sum_piece(&self, name: &str, at: u64, hasher: &mut crc32fast::Hasher) -> u64 {
+    /// Adds a piece of a file to its sum; returns its bytes, fewer than a step's at the end.
+    fn sum_piece(&self, name: &str, at: u64, hasher: &mut crc32fast::Hasher) -> io::Result<u64> {
         let mut piece = vec![0; STEP_BYTES as usize];
-        let file = self.disk.open_read_only(&self.dir.join(name));
-        match file.and_then(|file| file.read_at(&mut piece, at).inspect(|_| file.forget_pages(at, STEP_BYTES))) {
-            Ok(found) => {
-                hasher.update(&piece[..found]);
-                found as u64
+        let file = self.disk.open_read_only(&self.dir.join(name))?;
+        let found = file.read_at(&mut piece, at)?;
+        file.forget_pages(at, STEP_BYTES);
+        hasher.update(&piece[..found]);
+        Ok(found as u64)
+    }
+
+    /// Whether a full index file has the checksum that it was sealed with; without one it is sealed now.
+    fn index_file_is_well(&self, number: u64, name: &str, found: Sum, sidecar: &mut Sidecar) -> bool {
+        match sidecar.get(name) {
+            Some(known) if known != found => {
+                let (found, known) = (found.crc32, known.crc32);
+                let problem = format!("its checksum is {found:08x}, it was sealed with {known:08x}");
+                self.index.found_damaged(number, &problem);
+                false
             }
-            Err(error) => {
-                tracing::error!(name, %error, "an index file cannot be checked");
-                0
+            _ => {
+                sidecar.set(name, found);
+                true
             }
+        }
+    }
+
+    /// Forgets the checksums of index files that are not full any more: once they are again, their bytes are others.
+    pub(crate) fn forget_unsealed_index_files(&self) {
+        let unsealed = self.index.take_unsealed();
+        if unsealed.is_empty() {
+            return;
+        }
+        let mut scrub = self.scrub.lock();
+        if let Place::Index { left, at, hasher, .. } = &mut scrub.place {
+            // Their bytes changed while they were summed; the next pass sums what is there then.
+            left.clear();
+            (*at, *hasher) = (0, crc32fast::Hasher::new());
+        }
+        let mut sealed: Vec<_> = unsealed.iter().map(|name| format!("index/{name}")).collect();
+        sealed.retain(|name| scrub.sidecar.get(name).is_some());
+        if sealed.is_empty() {
+            return;
+        }
+        scrub.sidecar.retain(|name| !sealed.iter().any(|unsealed| unsealed == name));
+        if let Err(error) = scrub.sidecar.save(&self.disk) {
+            tracing::warn!(%error, "checksums could not be saved; an index file may be built again for nothing");
         }
     }
 

@@ -228,8 +228,10 @@ impl Index {
                 state.sealed.split_off(keep).into_iter().map(|sealed| sealed.file.clone()).collect();
             removed.extend(state.active.take().map(|active| active.file));
             if let Some(last) = state.sealed.pop() {
+                state.unsealed.push(last.file.name);
                 state.active = Some(Active::new(last.file.clone(), last.header, last.header.next, false));
             }
+            state.unsealed.extend(removed.iter().map(|file| file.name));
             // The record there may have its other keys in what is removed.
             state.covered = state.end_offset();
             removed

@@ -60,6 +60,7 @@ impl Index {
                 stopped: None,
                 cold: false,
                 damaged: None,
+                unsealed: Vec::new(),
             }),
             work: Mutex::default(),
             lags: Watermark::new(0),
@@ -153,6 +154,8 @@ impl Index {
         }
         self.remove_all(&removed)?;
         state.sealed = files.into_iter().map(Arc::new).collect();
+        state.unsealed.extend(removed.into_iter().chain(unwanted));
+        state.unsealed.extend(active.as_ref().map(|active| active.file.name));
         state.active = active;
         drop((state, work));
         self.expire(opening.min);

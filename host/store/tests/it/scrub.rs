@@ -4,7 +4,7 @@ use std::{ops::ControlFlow, path::Path, sync::Arc};
 
 use gantry_base::disk::{
     Disk,
-    sim::{Fault, Operation, Reboot},
+    sim::{Fault, Operation, Reboot, SimDisk},
 };
 use gantry_store::{
     inspect::{self, CheckReport, Problem, Shown},
@@ -13,7 +13,7 @@ use gantry_store::{
 
 use crate::{
     consumer::{Consumed, PER_QUEUE, QUEUE_FILES, World, consume},
-    rig::{DIR, LOG, file, flip},
+    rig::{DIR, LOG, file, flip, open, options, put},
 };
 
 /// A whole pass; its steps.
@@ -236,4 +236,70 @@ fn a_full_index_file_that_does_not_have_its_checksum_is_built_again() {
     while world.store().step(Step::Index) {}
     pass(&world);
     assert_eq!(world.store().metrics().index_damaged.get(), 1, "what was built again is well");
+}
+
+/// Index files of four keys, five of them full, with their checksums.
+fn with_sealed_index_files() -> (World, Vec<String>) {
+    let world = World::with_index_files_of(4);
+    for n in 0..22 {
+        world.append_keyed(&world.queues[0], format!("key{n}").as_bytes());
+    }
+    let world = world.settled();
+    while world.store().step(Step::Index) {}
+    pass(&world);
+    let listed = world.disk.list(&Path::new(DIR).join("index")).unwrap();
+    (world, listed.into_iter().map(|entry| format!("index/{}", entry.name)).collect())
+}
+
+#[test]
+fn an_index_file_that_cannot_be_read_keeps_its_checksum_and_those_of_newer_ones() {
+    let (world, files) = with_sealed_index_files();
+    let sealed = check(&world).files_with_checksum;
+    world.disk.fail(Fault { path_contains: files[1].clone(), ..Fault::once(Operation::Read) });
+    pass(&world);
+    assert_eq!(world.store().metrics().index_damaged.get(), 0, "that it cannot be read says nothing of what is in it");
+    assert_eq!(check(&world).files_with_checksum, sealed);
+    // Unknown, it is not sealed by what could be read of it.
+    world.disk.remove_file(&Path::new(DIR).join("checksums.gantry")).unwrap();
+    let world = world.restarted(None);
+    world.disk.fail(Fault { path_contains: files[1].clone(), ..Fault::once(Operation::Read) });
+    pass(&world);
+    pass(&world);
+    assert_eq!(world.store().metrics().index_damaged.get(), 0);
+    // Retention takes one that is still in the list.
+    world.disk.remove_file(&Path::new(DIR).join(&files[0])).unwrap();
+    pass(&world);
+    assert_eq!(check(&world).files_with_checksum, sealed - 1);
+}
+
+#[test]
+fn an_index_file_that_takes_keys_again_is_sealed_anew() {
+    for seed in 0..8 {
+        let disk = SimDisk::new(seed);
+        let options = Options {
+            index_file_entries: 4,
+            index_file_slots: 8,
+            flush: Flush::Async { interval_ms: 1_000 },
+            ..options()
+        };
+        let keyed = |store: &Store, life: u32| {
+            let queue = store.queue_or_create("t", 0).unwrap();
+            for n in 0..7 {
+                let key = format!("life{life}key{n}").into_bytes();
+                put(store, &queue, &key, &[&[b"KEYS\x01", &key[..], b"\x02"].concat()]);
+            }
+            while store.step(Step::Dispatch) || store.step(Step::Index) {}
+            while store.step(Step::Scrub) {}
+        };
+        let (store, _) = open(&disk, options.clone());
+        keyed(&store, 0);
+        drop(store);
+        // The log loses what was not flushed, and the index what stands for it.
+        disk.reboot(Reboot::PowerLoss);
+        let (store, _) = open(&disk, options);
+        let found_by_opening = store.metrics().index_damaged.get();
+        keyed(&store, 1);
+        keyed(&store, 2);
+        assert_eq!(store.metrics().index_damaged.get(), found_by_opening, "seed {seed}");
+    }
 }
