@@ -69,6 +69,12 @@ pub enum NameError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// `.` or `..`, which are folders of their own.
+    #[error("the {kind} is the name of a folder itself")]
+    Folder {
+        /// "broker name" ...
+        kind: &'static str,
+    },
     /// A character outside the allowed set.
     #[error("the {kind} contains {found:?}, allowed are letters, digits and the characters % | - _")]
     IllegalCharacter {
@@ -103,13 +109,17 @@ fn check(kind: &'static str, name: &str, limit: usize) -> Result<(), NameError> 
     }
 }
 
-/// Checks a cluster or broker name: the characters of a topic, and `.` besides because host names serve as broker names.
+/// Checks a cluster or broker name: the characters of a topic, and `.` besides because host names serve as broker names. A
+/// broker's name is that of its folder, so `.` and `..` are none.
 pub fn check_label(kind: &'static str, label: &str) -> Result<(), NameError> {
     if label.trim().is_empty() {
         return Err(NameError::Blank { kind });
     }
     if label.len() > LABEL_LEN_MAX {
         return Err(NameError::TooLong { kind, found: label.len(), limit: LABEL_LEN_MAX });
+    }
+    if matches!(label, "." | "..") {
+        return Err(NameError::Folder { kind });
     }
     match label.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '%' | '|' | '-' | '_' | '.'))) {
         Some(found) => Err(NameError::IllegalCharacter { kind, found }),
@@ -153,6 +163,16 @@ mod tests {
             assert!(check_topic(bad).is_err(), "{bad}");
         }
         assert!(check_group(&"g".repeat(121)).is_err());
+    }
+
+    #[test]
+    fn label_rules() {
+        for good in ["broker-a", "node1.example.com", "...", ".hidden"] {
+            assert_eq!(check_label("broker name", good), Ok(()), "{good}");
+        }
+        for bad in ["", " ", ".", "..", "a/b", "../b", &"b".repeat(LABEL_LEN_MAX + 1)] {
+            assert!(check_label("broker name", bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -19,6 +19,9 @@ use super::{
 /// Largest cluster file that is read, in bytes.
 pub(crate) const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// The table that does something by being there, without any value.
+const ENOUGH_BY_ITSELF: &str = "node.*.nameserver";
+
 /// The values of a file. A path has names where the table of keys has patterns: `node.one.brokers[0].port`.
 #[derive(Debug, Default)]
 pub(crate) struct Document {
@@ -164,13 +167,20 @@ impl Document {
         }
     }
 
-    /// Paths whose values (defaults filled in) differ from those of `other`, with their keys.
+    /// Paths whose values (defaults filled in) differ from those of `other`, or that are there at all in one of the two only,
+    /// with their keys.
     pub(crate) fn differences(&self, other: &Document) -> BTreeMap<String, &'static Key> {
         let mut differing = BTreeMap::new();
         for (path, found) in self.values.iter().chain(&other.values) {
             if self.effective(path, found.key) != other.effective(path, found.key) {
                 differing.insert(path.clone(), found.key);
             }
+        }
+        let tables = self.tables.keys().chain(other.tables.keys());
+        for table in tables.filter(|table| self.has_table(table) != other.has_table(table)) {
+            let pattern = pattern_of(table);
+            let of_it = KEYS.iter().filter(|key| pattern == ENOUGH_BY_ITSELF && key.section() == pattern);
+            differing.extend(of_it.map(|key| (join(table, key.name()), key)));
         }
         differing
     }

@@ -107,6 +107,20 @@ fn differences_compare_what_is_in_effect() {
     assert_eq!(differing, [("broker.flush".into(), Reload::Restart), ("plugin[0].file".into(), Reload::Live)]);
 }
 
+#[test]
+fn a_name_server_that_comes_or_goes_is_a_difference() {
+    let node = "[node.two]\nhost = '10.0.0.2'\nnameserver = {}\n\
+                [node.one]\nhost = '10.0.0.1'\nbrokers = [{ name = 'broker-a' }]\n";
+    let without = parse(node).unwrap();
+    let with = parse(&format!("{node}nameserver = {{}}\n")).unwrap();
+    for (one, other) in [(&without, &with), (&with, &without)] {
+        let differing = one.document.differences(&other.document);
+        let differing: Vec<_> = differing.iter().map(|(path, key)| (path.as_str(), key.reload)).collect();
+        assert_eq!(differing, [("node.one.nameserver.port", Reload::Restart)]);
+    }
+    assert!(with.document.differences(&with.document).is_empty());
+}
+
 const TWO_MASTERS_HEAD: &str =
     "Two masters without replicas: topics are spread over both, and when one is down its messages wait for it.
 On each machine: gantry run --config conf/2m-noslave.toml --node one (or two)

@@ -94,11 +94,17 @@ fn described(position: u64, record: &RecordView<'_>) -> Value {
     })
 }
 
+/// What producers chose, without what a terminal would take for commands or a line's end.
+fn printable(text: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escaped).collect()
+}
+
 fn text(value: &Value) -> String {
     if let Some(reason) = value["damaged"].as_str() {
         return format!("{:>14} {:>8}  DAMAGED  {reason}", value["position"], value["size"]);
     }
-    let field = |name: &str| value[name].as_str().unwrap_or("-").to_owned();
+    let field = |name: &str| printable(value[name].as_str().unwrap_or("-"));
     format!(
         "{:>14} {:>8}  {}/{} {}  stored {}  id {}  keys {}  tags {}  body {}  checked {}",
         value["position"],
@@ -113,4 +119,19 @@ fn text(value: &Value) -> String {
         value["body_bytes"],
         field("checked"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_holds_nothing_that_a_terminal_obeys() {
+        let value = json!({ "topic": "t", "id": "a\u{1b}[2Jb", "keys": "one\ntwo\u{9b}", "tags": "naïve" });
+        let line = text(&value);
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+        for part in ["id a\\u{1b}[2Jb ", "keys one\\ntwo\\u{9b} ", "tags naïve "] {
+            assert!(line.contains(part), "{line:?} lacks {part:?}");
+        }
+    }
 }
