@@ -95,7 +95,7 @@ pub(crate) static KEYS: &[Key] = &[
     key("store.queue_file_entries", int(1_000, 10_000_000, "entries"), n(300_000), Restart,
         "Entries of each consume queue file, 20 bytes each. A data directory keeps the value that it was made with."),
     key("store.queue_files_open_max", int(16, 1_000_000, "files"), n(4_096), Restart,
-        "Most consume queue files open at once, of all queues together; the one used longest ago is closed for the next. A \
+        "Most consume queue files open at once, of all queues together; one that was not used lately is closed for the next. A \
          quarter of the open files limit (ulimit -n) at most is used."),
     key("store.index", Bool, Value::Bool(true), Restart,
         "Whether messages are found by their id and keys. Switched on again, the index is built from the log meanwhile."),

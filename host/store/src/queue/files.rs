@@ -81,7 +81,7 @@ impl QueueFiles {
         self.number
     }
 
-    /// Numbers of the files that are there, ascending. Files of other names or sizes are not ours and are left alone.
+    /// Numbers of the files that are there, ascending. Files of other names are not ours and are left alone.
     pub(crate) fn list(&self) -> Result<Vec<u64>, DiskError> {
         let folder = self.folder();
         let names = match self.cache.disk.list(&folder) {
