@@ -442,6 +442,8 @@ impl Engine {
     /// Begins the index anew.
     pub(super) fn rebuild(&mut self) -> Result<(), DueError> {
         self.index.clear()?;
+        // They lie behind `fired`, or are recalls: both are found again, and nothing is looked at while they are here.
+        self.taken.clear();
         self.ingested = self.progress.void_below.max(self.queue.min_offset().0);
         self.settled_at = self.queue.end().get();
         Ok(())

@@ -422,6 +422,27 @@ fn a_damaged_index_is_built_again() {
     assert_eq!(times, [1; 600]);
 }
 
+#[test]
+fn damage_met_in_the_middle_of_a_batch_stops_nothing() {
+    let world = World { seal_after: 2_500, ..World::new(1, Flush::Sync) };
+    let mut life = world.open().unwrap();
+    for nth in 0..2_600 {
+        life.send(&format!("{nth:04}"), BEGIN_MS + 1 + nth % 50).unwrap();
+    }
+    life.settle();
+    // Read with the second piece of the run, which the fifth batch begins to need when it has some entries already.
+    for entry in world.disk.list(&Path::new(DATA).join("timers")).unwrap() {
+        let file = world.disk.open(&Path::new(DATA).join("timers").join(entry.name), false).unwrap();
+        if file.len().unwrap() > 17 * 4_096 {
+            file.write_at(&[0xA5; 64], 16 * 4_096 + 100).unwrap();
+        }
+    }
+    world.advance(1_000);
+    life.settle();
+    assert_eq!(life.engine.metrics.fired.get(), 2_600);
+    assert_eq!(life.delivered().len(), 2_600);
+}
+
 /// What the oracle knows of a message.
 #[derive(Debug, Clone)]
 struct Message {
