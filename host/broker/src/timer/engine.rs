@@ -101,6 +101,8 @@ pub(super) struct Engine {
     pub(super) files_retry_ms: u64,
     /// [`SEAL_AFTER`], but in tests.
     pub(super) seal_after: u64,
+    /// [`SCAN_MAX`](super::roll::SCAN_MAX), but in tests.
+    pub(super) scan_max: usize,
     pub(super) roll_retry_ms: u64,
     /// Everything from here on in the log is needed.
     pub(super) hold: Watermark,

@@ -29,6 +29,7 @@ use super::{
     entry::TimerRecord,
     progress::{Progress, ProgressRecord},
     recall::Recalls,
+    roll::SCAN_MAX,
     service::TimerMetrics,
 };
 use crate::options::BrokerOptions;
@@ -103,6 +104,7 @@ impl Engine {
             in_flight: VecDeque::new(),
             files_retry_ms: 0,
             seal_after: SEAL_AFTER,
+            scan_max: SCAN_MAX,
             roll_retry_ms: 0,
             hold,
             rolled: None,

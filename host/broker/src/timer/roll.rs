@@ -1,5 +1,7 @@
 //! Waiting longer than the log is kept: before a segment goes, what waits in it is appended to the timer queue once more.
 
+use std::ops::Range;
+
 use gantry_model::{offset::QueueOffset, properties};
 use gantry_store::{Wait, due::DueEntry};
 
@@ -11,7 +13,7 @@ use super::{
 use crate::message::Outgoing;
 
 /// Entries that one look through the index gathers.
-const SCAN_MAX: usize = 65_536;
+pub(super) const SCAN_MAX: usize = 65_536;
 /// Bytes that are stored anew with one append, as far as there is more than one message.
 const BYTES_MAX: u64 = 2 << 20;
 
@@ -34,13 +36,7 @@ impl Engine {
         let Some(void_below) = self.first_behind(expiring)? else { return Ok(true) };
         let from = self.progress.void_below;
         if void_below > from {
-            let mut pending = self.index.scan(from..void_below, &self.done(), SCAN_MAX)?;
-            let gathered_all = pending.len() < SCAN_MAX;
-            let others = self.held.values().copied().chain(self.recalls.entries());
-            pending.extend(others.filter(|entry| (from..void_below).contains(&entry.key.queue_offset)));
-            pending.sort_unstable_by_key(|entry| entry.key.queue_offset);
-            pending.dedup_by_key(|entry| entry.key.queue_offset);
-            pending.truncate(SCAN_MAX);
+            let (pending, gathered_all) = self.pending_below(from..void_below)?;
             let mut rest = pending.as_slice();
             while !rest.is_empty() {
                 let mut bytes = 0;
@@ -73,6 +69,20 @@ impl Engine {
         }
         self.rolled = Some((expiring, self.appended_end));
         Ok(true)
+    }
+
+    /// What waits among these queue offsets, by queue offset, and whether it is all: at the bound it is the first few.
+    fn pending_below(&self, offsets: Range<u64>) -> Result<(Vec<DueEntry>, bool), TimerError> {
+        let mut pending = self.index.scan(offsets.clone(), &self.done(), self.scan_max)?;
+        let scanned_all = pending.len() < self.scan_max;
+        let others = self.held.values().copied().chain(self.recalls.entries());
+        pending.extend(others.filter(|entry| offsets.contains(&entry.key.queue_offset)));
+        pending.sort_unstable_by_key(|entry| entry.key.queue_offset);
+        pending.dedup_by_key(|entry| entry.key.queue_offset);
+        // Where the scan stopped, others lie behind entries that it did not come to.
+        let gathered_all = scanned_all && pending.len() <= self.scan_max;
+        pending.truncate(self.scan_max);
+        Ok((pending, gathered_all))
     }
 
     /// The first queue offset whose record lies at `position` or behind it; `None` while records before it are not looked at.

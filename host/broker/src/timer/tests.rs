@@ -398,6 +398,36 @@ fn what_waits_longer_than_the_log_is_kept_is_stored_anew() {
 }
 
 #[test]
+fn what_is_held_besides_a_full_scan_is_stored_anew_too() {
+    let world = World::new(1, Flush::Sync);
+    let mut life = world.open().unwrap();
+    life.engine.scan_max = 4;
+    life.send("first", BEGIN_MS + 1_000).unwrap();
+    world.advance(1_000);
+    life.settle();
+    let back = BEGIN_MS - 3_600_000;
+    world.clock.set(back);
+    for key in ["held 1", "held 2", "held 3"] {
+        life.send(key, back + 500).unwrap();
+    }
+    for key in ["far 1", "far 2", "far 3"] {
+        life.send(key, BEGIN_MS + 3_600_000).unwrap();
+    }
+    life.settle();
+    life.store.expiring().advance(life.store.appended().get());
+    life.settle();
+    assert_eq!(life.hold.get(), life.store.expiring().get());
+    assert_eq!(life.engine.metrics.rolled.get(), 6);
+    drop(life);
+    let mut life = world.open().unwrap();
+    world.clock.set(BEGIN_MS + 3_600_000);
+    life.settle();
+    let times: BTreeMap<_, _> = life.delivered().into_iter().map(|(key, times)| (key, times.len())).collect();
+    let all = ["first", "held 1", "held 2", "held 3", "far 1", "far 2", "far 3"];
+    assert_eq!(times, all.map(|key| (key.to_owned(), 1)).into());
+}
+
+#[test]
 fn a_damaged_index_is_built_again() {
     let world = World::new(1, Flush::Sync);
     let mut life = world.open().unwrap();
