@@ -8,7 +8,10 @@ use gantry_model::{
     properties,
 };
 use gantry_protocol::record::RecordView;
-use gantry_store::{AppendError, Queue, QueueEntry, Wait, due::DueEntry};
+use gantry_store::{
+    AppendError, Queue, QueueEntry, Wait,
+    due::{DueEntry, DueKind},
+};
 use rustc_hash::FxHashMap;
 
 use super::{
@@ -110,6 +113,9 @@ impl Engine {
                 continue;
             };
             if let Some(target) = timer.recalls {
+                if advance == Advance::Held {
+                    self.moved.insert(entry.key, DueKind::Recall);
+                }
                 self.recalls.note(timer.slot_ms, target, *entry, self.recalls_matter_from());
                 continue;
             }

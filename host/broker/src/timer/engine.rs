@@ -77,6 +77,9 @@ pub(super) struct Engine {
     pub(super) progress: Progress,
     /// Entries of `progress.held`.
     pub(super) held: BTreeMap<DueKey, DueEntry>,
+    /// Held once and now in the index, or a recall that counts, but in no file of the index yet: a start knows them by
+    /// their note only.
+    pub(super) moved: BTreeMap<DueKey, DueKind>,
     /// Held ones that could not be read: when to try again, ms since 1970.
     pub(super) unreadable: HashMap<u64, u64>,
     /// Queue offset up to which records are in the index or dealt with. At least `progress.enqueued`, but after a start.
@@ -290,6 +293,12 @@ impl Engine {
         self.unreadable.insert(entry.key.queue_offset, now_ms + UNREADABLE_RETRY_MS);
     }
 
+    /// Puts what was held into the index.
+    pub(super) fn index_held(&mut self, entry: DueEntry) {
+        self.moved.insert(entry.key, entry.kind);
+        self.index.insert(entry);
+    }
+
     fn next_held_ms(&self) -> Option<u64> {
         let due = |entry: &DueEntry| self.unreadable.get(&entry.key.queue_offset).copied().unwrap_or(entry.key.due_ms);
         self.held.values().map(due).min()
@@ -317,9 +326,10 @@ impl Engine {
                     self.held.remove(&entry.key);
                     match timer.recalls {
                         Some(target) => {
+                            self.moved.insert(timer.entry.key, DueKind::Recall);
                             self.recalls.note(timer.slot_ms, target, timer.entry, self.recalls_matter_from());
                         }
-                        None if timer.entry.key > self.progress.fired => self.index.insert(timer.entry),
+                        None if timer.entry.key > self.progress.fired => self.index_held(timer.entry),
                         None => drop(self.held.insert(timer.entry.key, timer.entry)),
                     }
                 }
@@ -345,7 +355,9 @@ impl Engine {
             // What lies up to `fired` is only there for its recalls, which a start needs even when the clock went back.
             let Some(entry) = self.index.take_due(now.max(self.progress.fired))? else { break };
             let done = entry.key <= self.progress.fired && entry.kind == DueKind::Deliver;
-            if done || entry.key.queue_offset < self.progress.void_below {
+            // One that was held may be in a file and, after a start that did not know of it, in memory too.
+            let repeated = self.taken.last().is_some_and(|before| before.key == entry.key);
+            if done || repeated || entry.key.queue_offset < self.progress.void_below {
                 passed_over += 1;
                 continue;
             }
@@ -393,9 +405,13 @@ impl Engine {
     /// Appends a progress record that speaks of `batch`, with the messages in the same append.
     pub(super) fn append(&mut self, batch: Vec<u64>, messages: &[(Outgoing, Arc<Queue>)]) -> Result<(), AppendError> {
         debug_assert_eq!(batch.len(), messages.len());
+        let fired = self.progress.fired;
+        let pending = |key: &DueKey, kind: &DueKind| *key > fired || *kind == DueKind::Recall;
+        let moved = self.moved.iter().filter(|(key, kind)| pending(key, kind)).map(|(key, _)| key);
         // Those behind `enqueued` are looked at again by the next start.
-        let noted = self.held.values().map(|entry| entry.key.queue_offset);
-        self.progress.held = noted.filter(|nth| *nth < self.progress.enqueued).collect();
+        let noted = self.progress.void_below..self.progress.enqueued;
+        let waiting = self.held.keys().chain(moved).map(|key| key.queue_offset);
+        self.progress.held = waiting.filter(|nth| noted.contains(nth)).collect();
         let record = ProgressRecord { progress: self.progress.clone(), batch };
         let record = Outgoing::internal(&self.options, record.encode());
         let parts: Vec<[&[u8]; 1]> = messages.iter().map(|(message, _)| [message.properties.as_slice()]).collect();
@@ -404,6 +420,7 @@ impl Engine {
         drafts.extend(messages.iter().zip(&parts).map(|((message, queue), parts)| message.draft(queue, parts)));
         let mut placed = Vec::with_capacity(drafts.len());
         self.store.append_own(&drafts, &mut placed)?;
+        self.moved.retain(|key, kind| pending(key, kind));
         if let Some(first) = placed.first() {
             self.journalled_at = Some(first.physical_offset.0);
             self.appended_end = first.end;
@@ -438,7 +455,9 @@ impl Engine {
             return Ok(());
         }
         let recalls = self.recalls.entries();
-        self.index.seal(self.ingested, &recalls, done)
+        self.index.seal(self.ingested, &recalls, done)?;
+        self.moved.clear();
+        Ok(())
     }
 
     /// Begins the index anew.
@@ -446,6 +465,7 @@ impl Engine {
         self.index.clear()?;
         // They lie behind `fired`, or are recalls: both are found again, and nothing is looked at while they are here.
         self.taken.clear();
+        self.moved.clear();
         self.ingested = self.progress.void_below.max(self.queue.min_offset().0);
         self.settled_at = self.queue.end().get();
         Ok(())

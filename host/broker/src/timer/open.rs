@@ -91,6 +91,7 @@ impl Engine {
             index,
             progress,
             held,
+            moved: BTreeMap::new(),
             unreadable: HashMap::new(),
             ingested,
             settled_at: end,
@@ -123,7 +124,7 @@ impl Engine {
             for (index, entry) in piece.iter().enumerate() {
                 let record = records.get(index);
                 match record.as_ref().and_then(TimerRecord::read) {
-                    Some(timer) if timer.entry.key > self.progress.fired => self.index.insert(timer.entry),
+                    Some(timer) if timer.entry.key > self.progress.fired => self.index_held(timer.entry),
                     Some(timer) => drop(self.held.insert(timer.entry.key, timer.entry)),
                     None if records.found[index] == Found::GivenUp => {}
                     None => self.hold_unreadable(*entry, now_ms),

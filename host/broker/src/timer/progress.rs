@@ -24,7 +24,8 @@ pub(super) struct Progress {
     pub(super) fired: DueKey,
     /// Records before this queue offset are dealt with, those that still waited by being stored anew.
     pub(super) void_below: u64,
-    /// Looked at, before `fired` in the order of keys, and waiting none the less: the clock went back.
+    /// Looked at, before `fired` in the order of keys, and waiting none the less: the clock went back, or they could
+    /// not be read. Also those that were such and are behind `fired` now, until a file of the index has them.
     pub(super) held: BTreeSet<u64>,
 }
 

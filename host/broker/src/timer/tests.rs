@@ -9,7 +9,7 @@ use gantry_base::{
     clock::Clock,
     disk::{
         Disk,
-        sim::{Reboot, SimDisk, SplitMix64},
+        sim::{Fault, Operation, Reboot, SimDisk, SplitMix64},
     },
     watermark::Watermark,
 };
@@ -425,6 +425,41 @@ fn what_is_held_besides_a_full_scan_is_stored_anew_too() {
     let times: BTreeMap<_, _> = life.delivered().into_iter().map(|(key, times)| (key, times.len())).collect();
     let all = ["first", "held 1", "held 2", "held 3", "far 1", "far 2", "far 3"];
     assert_eq!(times, all.map(|key| (key.to_owned(), 1)).into());
+}
+
+/// Reads of the log that fail until the disk is told otherwise.
+fn unreadable_log() -> Fault {
+    Fault { path_contains: "commitlog".into(), times: u64::MAX, ..Fault::once(Operation::Read) }
+}
+
+#[test]
+fn what_could_be_read_again_after_a_start_is_remembered_by_the_next_one() {
+    let world = World::new(1, Flush::Sync);
+    let mut life = world.open().unwrap();
+    life.send("late to be read", BEGIN_MS + 5_000).unwrap();
+    while life.store.step(Step::Flush) || life.store.step(Step::Dispatch) {}
+    world.disk.fail(unreadable_log());
+    life.step().unwrap();
+    world.disk.clear_faults();
+    assert_eq!(life.engine.held.len(), 1);
+    life.engine.seal_after = 1;
+    life.settle();
+    drop(life);
+    let mut life = world.open().unwrap();
+    life.send("other", BEGIN_MS + 1_000).unwrap();
+    world.advance(1_000);
+    life.settle();
+    assert_eq!(life.keys(), ["other"]);
+    drop(life);
+    // A file of the index has it from here on, and the last note names it still.
+    let mut life = world.open().unwrap();
+    life.engine.seal_after = 1;
+    life.settle();
+    drop(life);
+    let mut life = world.open().unwrap();
+    world.advance(4_000);
+    life.settle();
+    assert_eq!(life.keys(), ["other", "late to be read"]);
 }
 
 #[test]
