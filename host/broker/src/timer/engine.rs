@@ -1,7 +1,7 @@
 //! The one who follows the timer queue and the clock. A step does a bounded piece of each of its jobs.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -213,9 +213,18 @@ impl Engine {
             .collect();
         let (mut late, mut recalls) = (Vec::new(), Vec::new());
         let records = self.read(&entries);
+        // What is held is delivered from there, also when it is looked at once more.
+        let held: HashSet<u64> = self.held.keys().chain(self.moved.keys()).map(|key| key.queue_offset).collect();
         for (index, entry) in entries.iter().enumerate() {
+            let nth = entry.key.queue_offset;
+            if held.contains(&nth) {
+                continue;
+            }
             let Some(record) = records.get(index) else {
-                if records.found[index] == Found::Unreadable && !self.was_done_before(entry) {
+                if records.found[index] == Found::Unreadable && nth >= self.progress.void_below {
+                    if nth < self.progress.enqueued {
+                        self.progress.doubtful.insert(nth, self.progress.fired);
+                    }
                     self.hold_unreadable(*entry, now_ms);
                 }
                 continue;
@@ -258,9 +267,10 @@ impl Engine {
         Ok(to > from)
     }
 
-    /// Whether a record that cannot be read was looked at by an earlier life.
-    fn was_done_before(&self, entry: &DueEntry) -> bool {
-        entry.key.queue_offset < self.progress.enqueued && !self.progress.held.contains(&entry.key.queue_offset)
+    /// Whether a held message turns out to have been dealt with before it was held, now that its time is known.
+    pub(super) fn was_done_before(&self, timer: &TimerRecord<'_>) -> bool {
+        let doubtful = self.progress.doubtful.get(&timer.entry.key.queue_offset);
+        timer.recalls.is_none() && doubtful.is_some_and(|done_to| timer.entry.key <= *done_to)
     }
 
     /// Puts a record of the timer queue where it belongs: the index, `late`, the held ones, or nowhere. A recall has a key
@@ -329,6 +339,7 @@ impl Engine {
                             self.moved.insert(timer.entry.key, DueKind::Recall);
                             self.recalls.note(timer.slot_ms, target, timer.entry, self.recalls_matter_from());
                         }
+                        None if self.was_done_before(&timer) => {}
                         None if timer.entry.key > self.progress.fired => self.index_held(timer.entry),
                         None => drop(self.held.insert(timer.entry.key, timer.entry)),
                     }
@@ -412,6 +423,7 @@ impl Engine {
         let noted = self.progress.void_below..self.progress.enqueued;
         let waiting = self.held.keys().chain(moved).map(|key| key.queue_offset);
         self.progress.held = waiting.filter(|nth| noted.contains(nth)).collect();
+        self.progress.doubtful.retain(|nth, _| self.progress.held.contains(nth));
         let record = ProgressRecord { progress: self.progress.clone(), batch };
         let record = Outgoing::internal(&self.options, record.encode());
         let parts: Vec<[&[u8]; 1]> = messages.iter().map(|(message, _)| [message.properties.as_slice()]).collect();

@@ -124,6 +124,7 @@ impl Engine {
             for (index, entry) in piece.iter().enumerate() {
                 let record = records.get(index);
                 match record.as_ref().and_then(TimerRecord::read) {
+                    Some(timer) if self.was_done_before(&timer) => {}
                     Some(timer) if timer.entry.key > self.progress.fired => self.index_held(timer.entry),
                     Some(timer) => drop(self.held.insert(timer.entry.key, timer.entry)),
                     None if records.found[index] == Found::GivenUp => {}

@@ -124,6 +124,9 @@ impl Engine {
                 }
                 return Ok(false);
             };
+            if self.was_done_before(&timer) {
+                continue;
+            }
             if let Some(target) = timer.recalls {
                 recalls.push((timer.slot_ms, target.to_owned()));
             }

@@ -463,6 +463,36 @@ fn what_could_be_read_again_after_a_start_is_remembered_by_the_next_one() {
 }
 
 #[test]
+fn what_cannot_be_read_when_it_is_looked_at_again_is_neither_lost_nor_repeated() {
+    for restart in [false, true] {
+        let world = World::new(1, Flush::Sync);
+        let mut life = world.open().unwrap();
+        life.send("done", BEGIN_MS + 100).unwrap();
+        life.send("waits", BEGIN_MS + 50_000).unwrap();
+        world.advance(100);
+        life.settle();
+        assert_eq!(life.keys(), ["done"]);
+        drop(life);
+        let mut life = world.open().unwrap();
+        world.disk.fail(unreadable_log());
+        life.step().unwrap();
+        world.disk.clear_faults();
+        assert_eq!(life.engine.held.len(), 2, "nobody knows what they were");
+        life.engine.seal_after = 1;
+        life.settle();
+        if restart {
+            drop(life);
+            life = world.open().unwrap();
+        }
+        life.store.expiring().advance(life.store.appended().get());
+        world.advance(60_000);
+        life.settle();
+        assert_eq!(life.keys(), ["done", "waits"]);
+        assert_eq!((life.engine.metrics.rolled.get() < 2, life.engine.held.len()), (true, 0));
+    }
+}
+
+#[test]
 fn a_damaged_index_is_built_again() {
     let world = World::new(1, Flush::Sync);
     let mut life = world.open().unwrap();
