@@ -9,7 +9,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use gantry_base::watermark::Watermark;
 use gantry_model::{name::SCHEDULE_TOPIC, offset::QueueOffset};
-use gantry_store::{Hold, Wait};
+use gantry_store::Hold;
 use tokio_util::sync::CancellationToken;
 
 use crate::{broker::Broker, schedule};
@@ -92,12 +92,8 @@ fn undelivered_from(broker: &Broker) -> io::Result<(u64, u64)> {
         if next >= QueueOffset(queue.end().get()) {
             continue;
         }
-        let mut first = Vec::with_capacity(1);
-        queue.entries(next, 1, Wait::Allowed, &mut first).map_err(io::Error::other)?;
-        let first = first.first().ok_or_else(|| {
-            io::Error::other(format!("queue {} of {SCHEDULE_TOPIC} has no entry at {next}", level.queue_id()))
-        })?;
-        position = position.min(first.physical_offset.0);
+        let first = schedule::entries(broker, queue, next, 1)?;
+        position = first.iter().fold(position, |position, entry| position.min(entry.physical_offset.0));
     }
     Ok((position, broker.store.appended().get()))
 }

@@ -132,10 +132,8 @@ async fn wait_until_due(
     next: QueueOffset,
 ) -> io::Result<()> {
     let (broker_too, from) = (broker.clone(), queue.clone());
-    let entry =
-        tokio::task::spawn_blocking(move || entries(&broker_too, &from, next, 1).map(|found| found.first().copied()));
+    let entry = tokio::task::spawn_blocking(move || entries(&broker_too, &from, next, 1).map(|found| found[0]));
     let entry = entry.await.map_err(io::Error::other)??;
-    let entry = entry.ok_or_else(|| io::Error::other("the queue has no entry where its end says there is one"))?;
     let now_ms = broker.options.clock.now_ms();
     let wait_ms = due_ms(&entry, level, now_ms).saturating_sub(now_ms);
     tokio::time::sleep(Duration::from_millis(wait_ms)).await;
@@ -148,9 +146,16 @@ fn due_ms(entry: &QueueEntry, level: DelayLevel, now_ms: u64) -> u64 {
     if due > now_ms + level.delay_ms() { now_ms } else { due }
 }
 
-fn entries(broker: &Broker, queue: &Queue, from: QueueOffset, max: usize) -> io::Result<Vec<QueueEntry>> {
+/// Entries of a level's queue, at least one: there must be one at `from`.
+pub(crate) fn entries(broker: &Broker, queue: &Queue, from: QueueOffset, max: usize) -> io::Result<Vec<QueueEntry>> {
     let mut entries = Vec::with_capacity(max);
     broker.store.entries(queue, from, max, Wait::Allowed, &mut entries).map_err(io::Error::other)?;
+    if entries.is_empty() {
+        let (topic, id) = (queue.topic(), queue.id());
+        return Err(io::Error::other(format!(
+            "queue {topic}/{id} has no entry {from} where its end says there is one"
+        )));
+    }
     Ok(entries)
 }
 

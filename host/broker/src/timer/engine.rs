@@ -6,7 +6,7 @@ use std::{
 };
 
 use gantry_base::watermark::Watermark;
-use gantry_model::offset::QueueOffset;
+use gantry_model::offset::{PhysicalOffset, QueueOffset};
 use gantry_store::{
     AppendError, Queue, QueueEntry, ReadError, Store, Wait,
     due::{Done, DueEntry, DueError, DueIndex, DueKey, DueKind},
@@ -47,6 +47,8 @@ const FILES_RETRY_MS: u64 = 1_000;
 pub(super) enum TimerError {
     #[error("the timer queue cannot be read: {0}")]
     Read(#[from] ReadError),
+    #[error("the timer queue has no entry {0} where its end says there is one")]
+    Missing(u64),
     #[error("due messages cannot be stored: {0}")]
     Append(#[from] AppendError),
     #[error("the timers' index: {0}")]
@@ -190,8 +192,7 @@ impl Engine {
         if self.ingested >= self.queue.end().get() || self.is_full() || !self.taken.is_empty() {
             return Ok(false);
         }
-        let mut found: Vec<QueueEntry> = Vec::with_capacity(BATCH_MAX);
-        self.queue.entries(QueueOffset(self.ingested), BATCH_MAX, Wait::Allowed, &mut found)?;
+        let mut found = entries_of(&self.store, &self.queue, self.ingested, BATCH_MAX)?;
         let mut bytes_left = BATCH_BYTES_MAX;
         let fits = |entry: &&QueueEntry| {
             let before = bytes_left;
@@ -203,13 +204,8 @@ impl Engine {
         let from = self.ingested;
         let entries: Vec<DueEntry> = (from..)
             .zip(&found)
-            .map(|(queue_offset, entry)| DueEntry {
-                // The time is not known yet: as if it were over, if it cannot be read.
-                key: DueKey { due_ms: self.progress.fired.due_ms.min(now_ms), queue_offset },
-                kind: DueKind::Deliver,
-                physical_offset: entry.physical_offset,
-                size: entry.size,
-            })
+            // As if it were over, if it cannot be read.
+            .map(|(nth, entry)| unknown_time(nth, entry, self.progress.fired.due_ms.min(now_ms)))
             .collect();
         let (mut late, mut recalls) = (Vec::new(), Vec::new());
         let records = self.read(&entries);
@@ -392,14 +388,8 @@ impl Engine {
     fn redo(&mut self, topics: &TopicTable) -> Result<(), TimerError> {
         let mut entries = Vec::with_capacity(self.redo.len());
         for nth in &self.redo {
-            let mut found = Vec::with_capacity(1);
-            self.queue.entries(QueueOffset(*nth), 1, Wait::Allowed, &mut found)?;
-            entries.extend(found.first().map(|entry| DueEntry {
-                key: DueKey { due_ms: self.progress.fired.due_ms, queue_offset: *nth },
-                kind: DueKind::Deliver,
-                physical_offset: entry.physical_offset,
-                size: entry.size,
-            }));
+            let found = entries_of(&self.store, &self.queue, *nth, 1)?;
+            entries.extend(found.iter().map(|entry| unknown_time(*nth, entry, self.progress.fired.due_ms)));
         }
         let (again, due): (Vec<_>, Vec<_>) =
             entries.into_iter().partition(|entry| entry.key.queue_offset < self.progress.void_below);
@@ -482,4 +472,25 @@ impl Engine {
         self.settled_at = self.queue.end().get();
         Ok(())
     }
+}
+
+/// Entries of the timer queue from the nth on, at least one: the nth must be before the queue's end. One that is lost,
+/// and whose record is damaged too, is given as if it pointed at the damage: reading it says so, and the others go on.
+pub(super) fn entries_of(store: &Store, queue: &Queue, nth: u64, max: usize) -> Result<Vec<QueueEntry>, TimerError> {
+    let mut found = Vec::with_capacity(max);
+    match store.entries(queue, QueueOffset(nth), max, Wait::Allowed, &mut found) {
+        Err(ReadError::Damaged(damaged)) => {
+            let size = damaged.damage.length.clamp(1, i32::MAX as u64) as u32;
+            let physical_offset = PhysicalOffset(damaged.damage.position);
+            found.push(QueueEntry { physical_offset, size, tag_code: 0 });
+        }
+        read => drop(read?),
+    }
+    if found.is_empty() { Err(TimerError::Missing(nth)) } else { Ok(found) }
+}
+
+/// The entry of a record that was not read yet.
+pub(super) fn unknown_time(nth: u64, entry: &QueueEntry, due_ms: u64) -> DueEntry {
+    let key = DueKey { due_ms, queue_offset: nth };
+    DueEntry { key, kind: DueKind::Deliver, physical_offset: entry.physical_offset, size: entry.size }
 }

@@ -25,7 +25,7 @@ use gantry_store::{
 use super::{
     PROGRESS_TOPIC,
     batch::Found,
-    engine::{Engine, SEAL_AFTER},
+    engine::{Engine, SEAL_AFTER, TimerError, entries_of, unknown_time},
     entry::TimerRecord,
     progress::{Progress, ProgressRecord},
     recall::Recalls,
@@ -71,7 +71,7 @@ impl Engine {
             progress.enqueued = end;
         }
 
-        let held = held_entries(&queue, &progress)?;
+        let held = held_entries(&store, &queue, &progress).map_err(io::Error::other)?;
         let folder = options.data.join("timers");
         let mut index = DueIndex::open(disk, &folder, DueKey::default()).map_err(io::Error::other)?;
         if index.indexed_to() > end {
@@ -141,15 +141,8 @@ impl Engine {
         let mut ahead = Vec::new();
         let mut next = self.ingested;
         while next < end {
-            let mut found = Vec::with_capacity(READ_PIECE);
-            self.queue.entries(QueueOffset(next), READ_PIECE, Wait::Allowed, &mut found).map_err(io::Error::other)?;
-            if found.is_empty() {
-                break;
-            }
-            let entries: Vec<DueEntry> = (next..)
-                .zip(&found)
-                .map(|(nth, entry)| unknown_time(nth, entry.physical_offset, entry.size, 0))
-                .collect();
+            let found = entries_of(&self.store, &self.queue, next, READ_PIECE).map_err(io::Error::other)?;
+            let entries: Vec<DueEntry> = (next..).zip(&found).map(|(nth, entry)| unknown_time(nth, entry, 0)).collect();
             next += found.len() as u64;
             let records = self.read(&entries);
             for index in 0..entries.len() {
@@ -201,10 +194,6 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-fn unknown_time(queue_offset: u64, physical_offset: PhysicalOffset, size: u32, due_ms: u64) -> DueEntry {
-    DueEntry { key: DueKey { due_ms, queue_offset }, kind: DueKind::Deliver, physical_offset, size }
 }
 
 /// The last progress record, where it begins and where it ends.
@@ -272,15 +261,14 @@ fn record_at(store: &Store, at: &mut u64) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-fn held_entries(queue: &Queue, progress: &Progress) -> io::Result<BTreeMap<DueKey, DueEntry>> {
+fn held_entries(store: &Store, queue: &Queue, progress: &Progress) -> Result<BTreeMap<DueKey, DueEntry>, TimerError> {
     let mut held = BTreeMap::new();
     for nth in progress.held.iter().filter(|nth| **nth >= progress.void_below) {
-        let mut found = Vec::with_capacity(1);
-        queue.entries(QueueOffset(*nth), 1, Wait::Allowed, &mut found).map_err(io::Error::other)?;
-        if let Some(entry) = found.first() {
-            let entry = unknown_time(*nth, entry.physical_offset, entry.size, progress.fired.due_ms);
-            held.insert(entry.key, entry);
-        }
+        let found = entries_of(store, queue, *nth, 1)?;
+        held.extend(found.iter().map(|entry| {
+            let entry = unknown_time(*nth, entry, progress.fired.due_ms);
+            (entry.key, entry)
+        }));
     }
     Ok(held)
 }

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use gantry_model::{offset::QueueOffset, properties};
-use gantry_store::{Wait, due::DueEntry};
+use gantry_model::properties;
+use gantry_store::due::DueEntry;
 
 use super::{
     batch::Found,
-    engine::{BATCH_MAX, Engine, TimerError, UNREADABLE_RETRY_MS},
+    engine::{BATCH_MAX, Engine, TimerError, UNREADABLE_RETRY_MS, entries_of},
     entry::TimerRecord,
 };
 use crate::message::Outgoing;
@@ -90,11 +90,10 @@ impl Engine {
         let (mut low, mut high) = (self.queue.min_offset().0, self.queue.end().get());
         while low < high {
             let middle = low + (high - low) / 2;
-            let mut found = Vec::with_capacity(1);
-            self.queue.entries(QueueOffset(middle), 1, Wait::Allowed, &mut found)?;
-            match found.first() {
-                Some(entry) if entry.physical_offset.0 < position => low = middle + 1,
-                _ => high = middle,
+            let found = entries_of(&self.store, &self.queue, middle, 1)?;
+            match found.iter().all(|entry| entry.physical_offset.0 < position) {
+                true => low = middle + 1,
+                false => high = middle,
             }
         }
         Ok((low <= self.ingested).then_some(low))

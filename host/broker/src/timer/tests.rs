@@ -91,6 +91,14 @@ impl World {
         Ok(Life { store, topics, engine, hold })
     }
 
+    /// Zeroes entries of the timer queue.
+    fn lose_entries(&self, lost: &[u64]) {
+        let queue = Path::new(DATA).join("consumequeue").join(TIMER_TOPIC).join("0");
+        let file = queue.join(&self.disk.list(&queue).unwrap()[0].name);
+        let file = self.disk.open(&file, false).unwrap();
+        lost.iter().for_each(|nth| file.write_at(&[0; 20], 20 * nth).unwrap());
+    }
+
     fn advance(&self, ms: u64) {
         self.clock.set(self.clock.now_ms() + ms);
     }
@@ -490,6 +498,53 @@ fn what_cannot_be_read_when_it_is_looked_at_again_is_neither_lost_nor_repeated()
         assert_eq!(life.keys(), ["done", "waits"]);
         assert_eq!((life.engine.metrics.rolled.get() < 2, life.engine.held.len()), (true, 0));
     }
+}
+
+#[test]
+fn entries_that_the_timer_queue_lost_are_made_again() {
+    let world = World::new(1, Flush::Sync);
+    let mut life = world.open().unwrap();
+    for nth in 0..9 {
+        life.send(&nth.to_string(), BEGIN_MS + 1_000 + nth).unwrap();
+    }
+    while life.store.step(Step::Flush) || life.store.step(Step::Dispatch) {}
+    world.lose_entries(&[3, 4]);
+    assert_eq!(life.settle().next_due_ms, Some(BEGIN_MS + 1_000));
+    // A roll looks for the first place that stays by bisection.
+    world.lose_entries(&[2, 4, 6]);
+    life.store.expiring().advance(life.store.appended().get());
+    life.settle();
+    assert_eq!(life.engine.metrics.rolled.get(), 9);
+    world.advance(2_000);
+    life.settle();
+    assert_eq!(life.keys(), (0..9).map(|nth| nth.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_record_that_is_lost_with_its_entry_keeps_no_other_back() {
+    let world = World::new(1, Flush::Sync);
+    let mut life = world.open().unwrap();
+    for nth in 0..9 {
+        life.send(&nth.to_string(), BEGIN_MS + 1_000 + nth).unwrap();
+    }
+    while life.store.step(Step::Flush) || life.store.step(Step::Dispatch) {}
+    let at = records(&life.store, &life.engine.queue)[4].1.physical_offset.0;
+    let log = Path::new(DATA).join("commitlog");
+    let file = log.join(&world.disk.list(&log).unwrap()[0].name);
+    world.disk.open(&file, false).unwrap().write_at(&[0xA5; 90], at).unwrap();
+    world.lose_entries(&[4]);
+    world.advance(2_000);
+    life.settle();
+    assert_eq!((life.delivered().len(), life.engine.held.len()), (8, 1));
+    // Also where the next start finds it noted.
+    life.engine.seal_after = 1;
+    life.settle();
+    life.store.step(Step::Checkpoint);
+    drop(life);
+    world.lose_entries(&[4]);
+    let mut life = world.open().unwrap();
+    life.settle();
+    assert_eq!((life.delivered().len(), life.engine.held.len()), (8, 1));
 }
 
 #[test]
