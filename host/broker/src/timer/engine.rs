@@ -102,6 +102,10 @@ pub(super) struct Engine {
     pub(super) ingested_end: u64,
     /// Where the last progress record begins.
     pub(super) journalled_at: Option<u64>,
+    /// From where on recalls matter to a start that finds this record the last.
+    pub(super) noted_from: u64,
+    /// The same of the last record that is known to be on disk: recalls from here on are kept.
+    pub(super) durable_from: u64,
     pub(super) in_flight: VecDeque<u64>,
     pub(super) files_retry_ms: u64,
     /// [`SEAL_AFTER`], but in tests.
@@ -146,6 +150,9 @@ impl Engine {
             self.redo(topics)?;
             return Ok(self.outlook(true)?);
         }
+        if self.store.flushed().get() >= self.appended_end {
+            self.durable_from = self.noted_from;
+        }
         let now_ms = self.options.clock.now_ms();
         let mut busy = self.ingest(topics, now_ms)?;
         if self.ingested >= self.settled_at {
@@ -176,8 +183,14 @@ impl Engine {
         Done { to: self.progress.fired, forget_before, void_below: self.progress.void_below }
     }
 
-    /// Recalls of an earlier second concern nothing that is still pending, ms since 1970.
+    /// Recalls of an earlier second concern nothing that is still pending, neither here nor for a start after a power
+    /// loss, ms since 1970.
     pub(super) fn recalls_matter_from(&self) -> u64 {
+        self.pending_from().min(self.durable_from)
+    }
+
+    /// Nothing that is pending here has its recall in an earlier second, ms since 1970.
+    pub(super) fn pending_from(&self) -> u64 {
         let held = self.held.first_key_value().map_or(u64::MAX, |(key, _)| key.due_ms);
         let behind = self.behind.map_or(u64::MAX, |(due_ms, _)| due_ms);
         self.progress.fired.due_ms.min(held).min(behind).saturating_sub(SLOT_MS)
@@ -426,6 +439,7 @@ impl Engine {
         if let Some(first) = placed.first() {
             self.journalled_at = Some(first.physical_offset.0);
             self.appended_end = first.end;
+            self.noted_from = self.pending_from();
         }
         if !messages.is_empty() {
             self.in_flight.push_back(self.appended_end);
@@ -434,32 +448,37 @@ impl Engine {
     }
 
     /// Seals and merges the index's files.
-    fn keep_files(&mut self, now_ms: u64) -> Result<bool, DueError> {
+    fn keep_files(&mut self, now_ms: u64) -> Result<bool, TimerError> {
         if now_ms < self.files_retry_ms && self.files_retry_ms - now_ms <= FILES_RETRY_MS {
             return Ok(false);
         }
         let done = self.done();
-        let kept = self.seal_if_due(&done).and_then(|()| self.index.merge(MERGE_BUDGET, &done));
-        match kept {
+        let sealed = self.seal_if_due(&done);
+        if matches!(sealed, Ok(true)) && self.noted_from < self.pending_from() {
+            // Batches of which every message was recalled moved on without a record; recalls are kept for their sake.
+            self.append(Vec::new(), &[])?;
+        }
+        match sealed.and_then(|_| self.index.merge(MERGE_BUDGET, &done)) {
             Err(DueError::Disk(error)) => {
                 tracing::error!(%error, "the timers' index cannot be written and is tried again; meanwhile a restart takes longer");
                 self.files_retry_ms = now_ms + FILES_RETRY_MS;
                 Ok(false)
             }
-            kept => kept,
+            kept => Ok(kept?),
         }
     }
 
-    fn seal_if_due(&mut self, done: &Done) -> Result<(), DueError> {
+    /// `true` when it sealed.
+    fn seal_if_due(&mut self, done: &Done) -> Result<bool, DueError> {
         // What the files say must never be ahead of the log that survives a power loss.
         let durable = self.store.flushed().get() >= self.ingested_end.max(self.appended_end);
         if !durable || self.ingested - self.index.indexed_to() < self.seal_after {
-            return Ok(());
+            return Ok(false);
         }
         let recalls = self.recalls.entries();
         self.index.seal(self.ingested, &recalls, done)?;
         self.moved.clear();
-        Ok(())
+        Ok(true)
     }
 
     /// Begins the index anew.

@@ -102,6 +102,8 @@ impl Engine {
             appended_end: 0,
             ingested_end: 0,
             journalled_at,
+            noted_from: 0,
+            durable_from: u64::MAX,
             in_flight: VecDeque::new(),
             files_retry_ms: 0,
             seal_after: SEAL_AFTER,
@@ -112,6 +114,7 @@ impl Engine {
         };
         engine.read_held()?;
         engine.look_ahead(end)?;
+        engine.noted_from = engine.pending_from();
         Ok(engine)
     }
 

@@ -140,17 +140,18 @@ impl Engine {
             batch.push(entry.key.queue_offset);
             messages.push((message, self.queue.clone()));
         }
-        let before = (self.progress.void_below, self.held.clone());
+        let before = (self.progress.void_below, self.held.clone(), self.behind);
         self.progress.void_below = before.0.max(last.key.queue_offset + 1);
         self.held.retain(|_, entry| entry.key.queue_offset >= self.progress.void_below);
-        if let Err(error) = self.append(batch, &messages) {
-            (self.progress.void_below, self.held) = before;
-            return Err(error.into());
-        }
-        self.metrics.rolled.add(messages.len() as u64);
         // Until the copies are looked at, recalls of them are kept, and what they recall must not fall due.
         let earlier = self.behind.map_or(u64::MAX, |(due_ms, _)| due_ms);
+        self.behind = Some((first_due_ms.min(earlier), u64::MAX));
+        if let Err(error) = self.append(batch, &messages) {
+            (self.progress.void_below, self.held, self.behind) = before;
+            return Err(error.into());
+        }
         self.behind = Some((first_due_ms.min(earlier), self.queue.next_offset().0));
+        self.metrics.rolled.add(messages.len() as u64);
         for (slot_ms, target) in recalls {
             self.recalls.announce(slot_ms, &target);
         }

@@ -297,6 +297,46 @@ fn a_recall_counts_from_its_append_on_and_over_restarts() {
 }
 
 #[test]
+fn a_recall_outlives_a_power_loss_after_batches_of_which_nothing_was_delivered() {
+    let world = World::new(1, Flush::Sync);
+    let mut life = world.open().unwrap();
+    let due = [("a", BEGIN_MS + 100), ("b", BEGIN_MS + 5_000), ("c", BEGIN_MS + 9_000)];
+    for (key, due_ms) in due {
+        life.send(key, due_ms).unwrap();
+    }
+    life.engine.seal_after = 1;
+    life.settle();
+    // The messages are in a file of the index, their recalls in memory.
+    life.engine.seal_after = 100;
+    for (key, due_ms) in due {
+        life.recall(key, due_ms).unwrap();
+    }
+    life.settle();
+    for _ in 0..2 {
+        world.advance(5_000);
+        life.settle();
+    }
+    assert_eq!((life.engine.metrics.recalled.get(), life.delivered().len()), (3, 0));
+    life.engine.seal_after = 1;
+    life.step().unwrap();
+    drop(life);
+    world.disk.crash();
+    world.disk.reboot(Reboot::PowerLoss);
+    let mut life = world.open().unwrap();
+    life.settle();
+    assert_eq!(life.keys(), Vec::<String>::new());
+    // Once it is on disk that they are dealt with, their recalls are forgotten.
+    for key in ["d", "e"] {
+        life.send(key, world.clock.now_ms() + 2_000).unwrap();
+        life.settle();
+        world.advance(2_000);
+        life.settle();
+    }
+    assert_eq!(life.keys(), ["d", "e"]);
+    assert!(life.engine.recalls.is_empty());
+}
+
+#[test]
 fn a_clock_that_goes_back_makes_nothing_early() {
     let world = World::new(1, Flush::Sync);
     let mut life = world.open().unwrap();
