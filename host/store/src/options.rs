@@ -51,7 +51,8 @@ pub struct Options {
     pub queue_syncs_max: usize,
     /// How far ahead of the tail blocks are reserved; default 64 MiB.
     pub allocate_ahead_bytes: u64,
-    /// Longest record, all of it; default 4 MiB of body and 64 KiB around it, as in RocketMQ. At most a segment.
+    /// Longest record of a sender, all of it; default 4 MiB of body and 64 KiB around it, as in RocketMQ. At most a
+    /// segment, which alone bounds what the store's owner appends.
     pub record_size_max_bytes: u32,
     /// Asynchronous flush: a flush starts early when this much waits; default 64 MiB.
     pub async_dirty_max_bytes: u64,

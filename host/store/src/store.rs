@@ -92,15 +92,21 @@ impl Store {
             self.inner().metrics.refused_pressure.add(1);
             return Err(AppendError::Pressure(reason));
         }
-        self.append_own(drafts, placed)
+        self.append_up_to(self.inner().appender.sent_size_max, drafts, placed)
     }
 
     /// The same for what the owner of the store writes to keep or move on what is stored already: journals, delayed messages
     /// that fall due, records copied out of a segment that is to go. Such an append is refused only when the disk is full to
-    /// the last block, not from the level on where senders are turned away: it is what lets old segments go.
+    /// the last block, not from the level on where senders are turned away: it is what lets old segments go. And only
+    /// for a record that does not fit a segment: a message that was accepted stays movable when the senders' limit is
+    /// lowered.
     pub fn append_own(&self, drafts: &[Draft<'_>], placed: &mut Vec<Placed>) -> Result<(), AppendError> {
+        self.append_up_to(self.inner().appender.own_size_max, drafts, placed)
+    }
+
+    fn append_up_to(&self, size_max: usize, drafts: &[Draft<'_>], placed: &mut Vec<Placed>) -> Result<(), AppendError> {
         let inner = self.inner();
-        inner.appender.append(&inner.log, &inner.pulse, &inner.metrics, drafts, placed)
+        inner.appender.append(&inner.log, &inner.pulse, &inner.metrics, size_max, drafts, placed)
     }
 
     /// Where the log ends, in bytes. Closes when the store shuts down or fails, as the other positions do.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use gantry_model::properties;
-use gantry_store::due::DueEntry;
+use gantry_store::{AppendError, due::DueEntry};
 
 use super::{
     batch::Found,
@@ -146,14 +146,36 @@ impl Engine {
         // Until the copies are looked at, recalls of them are kept, and what they recall must not fall due.
         let earlier = self.behind.map_or(u64::MAX, |(due_ms, _)| due_ms);
         self.behind = Some((first_due_ms.min(earlier), u64::MAX));
-        if let Err(error) = self.append(batch, &messages) {
+        let appended = self.append(batch, &messages);
+        if appended.is_err() {
             (self.progress.void_below, self.held, self.behind) = before;
-            return Err(error.into());
+        }
+        match appended {
+            Err(AppendError::TooLarge { .. } | AppendError::Unencodable(_)) if entries.len() > 1 => {
+                return self.store_anew_singly(entries, leave_out);
+            }
+            Err(error @ (AppendError::TooLarge { .. } | AppendError::Unencodable(_))) => {
+                tracing::error!(
+                    queue_offset = last.key.queue_offset, %error,
+                    "a timed message that waits cannot be stored anew; its file of the log is kept till it is delivered"
+                );
+                return Ok(false);
+            }
+            appended => appended?,
         }
         self.behind = Some((first_due_ms.min(earlier), self.queue.next_offset().0));
         self.metrics.rolled.add(messages.len() as u64);
         for (slot_ms, target) in recalls {
             self.recalls.announce(slot_ms, &target);
+        }
+        Ok(true)
+    }
+
+    fn store_anew_singly(&mut self, entries: &[DueEntry], leave_out: bool) -> Result<bool, TimerError> {
+        for entry in entries {
+            if !self.store_anew(std::slice::from_ref(entry), leave_out)? && !leave_out {
+                return Ok(false);
+            }
         }
         Ok(true)
     }

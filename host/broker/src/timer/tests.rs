@@ -446,6 +446,26 @@ fn what_waits_longer_than_the_log_is_kept_is_stored_anew() {
 }
 
 #[test]
+fn what_was_accepted_is_stored_anew_and_delivered_under_a_lower_limit_for_senders() {
+    let mut world = World::new(1, Flush::Sync);
+    let mut life = world.open().unwrap();
+    let long = "long".repeat(500);
+    life.send(&long, BEGIN_MS + 60_000).unwrap();
+    life.send("short", BEGIN_MS + 60_001).unwrap();
+    life.settle();
+    drop(life);
+    world.options.record_size_max_bytes = 1_000;
+    let mut life = world.open().unwrap();
+    assert_eq!(life.send(&long, BEGIN_MS + 60_000), None);
+    life.store.expiring().advance(life.store.appended().get());
+    life.settle();
+    assert_eq!(life.hold.get(), life.store.expiring().get());
+    world.advance(60_001);
+    life.settle();
+    assert_eq!(life.keys(), [&*long, "short"]);
+}
+
+#[test]
 fn what_is_held_besides_a_full_scan_is_stored_anew_too() {
     let world = World::new(1, Flush::Sync);
     let mut life = world.open().unwrap();

@@ -66,7 +66,10 @@ pub(crate) struct Appender {
     appended: Watermark,
     clock: Clock,
     ahead: u64,
-    record_size_max: usize,
+    /// Longest record that a sender may append.
+    pub(crate) sent_size_max: usize,
+    /// Longest one that there can be.
+    pub(crate) own_size_max: usize,
 }
 
 pub(crate) struct Tail {
@@ -77,6 +80,8 @@ pub(crate) struct Tail {
     buffer: Vec<u8>,
     /// What is to be written this time.
     parts: Vec<Part>,
+    /// Longest record this time.
+    size_max: usize,
     /// What a refused append left behind and could not be zeroed yet.
     litter: Vec<Part>,
     closed: bool,
@@ -100,6 +105,7 @@ impl Appender {
             last_store_ms,
             buffer: Vec::new(),
             parts: Vec::new(),
+            size_max: 0,
             litter: Vec::new(),
             closed: false,
         };
@@ -109,7 +115,8 @@ impl Appender {
             appended,
             clock: options.clock.clone(),
             ahead: options.allocate_ahead_bytes,
-            record_size_max: (options.record_size_max_bytes as usize).min(segment_max),
+            sent_size_max: (options.record_size_max_bytes as usize).min(segment_max),
+            own_size_max: segment_max,
         }
     }
 
@@ -124,12 +131,14 @@ impl Appender {
         tail.position
     }
 
-    /// Places all drafts one after another, with one write per segment that they touch, or none of them.
+    /// Places all drafts one after another, with one write per segment that they touch, or none of them. One of the two
+    /// bounds above is `size_max`.
     pub(crate) fn append(
         &self,
         log: &Log,
         pulse: &Pulse,
         metrics: &StoreMetrics,
+        size_max: usize,
         drafts: &[Draft<'_>],
         placed: &mut Vec<Placed>,
     ) -> Result<(), AppendError> {
@@ -143,6 +152,7 @@ impl Appender {
         if tail.closed {
             return Err(AppendError::Closed);
         }
+        tail.size_max = size_max;
         let first = placed.len();
         let before = tail.position;
         match self.place(&mut tail, log, pulse, metrics, drafts, placed) {
@@ -200,8 +210,8 @@ impl Appender {
             let queue_offset = if takes_queue_offset(draft) { draft.queue.next_offset() } else { QueueOffset(0) };
             let start = tail.buffer.len();
             let mut size = encode(draft, queue_offset, position, store_ms, &mut tail.buffer)?;
-            if size > self.record_size_max {
-                return Err(AppendError::TooLarge { size, limit: self.record_size_max });
+            if size > tail.size_max {
+                return Err(AppendError::TooLarge { size, limit: tail.size_max });
             }
             if position + (size + BLANK_LEN) as u64 > segment.end() {
                 // It goes to the next segment, and its offset is part of its bytes: encode it again behind a blank.

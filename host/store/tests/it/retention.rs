@@ -124,6 +124,11 @@ fn a_disk_in_need_refuses_senders_deletes_by_force_and_takes_them_again() {
     rig.retain_all();
     assert_eq!(rig.store.retention().refusing, None);
     rig.append(&queue, b"taken again").unwrap();
+    let long = [b'x'; 1600];
+    assert!(matches!(rig.append(&queue, &long), Err(AppendError::TooLarge { limit: 1500, .. })));
+    rig.append_own(&queue, &long).unwrap();
+    let no_segment_holds = rig.append_own(&queue, &[b'x'; SEGMENT as usize]);
+    assert!(matches!(no_segment_holds, Err(AppendError::TooLarge { .. })), "{no_segment_holds:?}");
     let space = rig.store.retention().space.unwrap();
     assert!(space.used_percent() < 85, "{space:?}");
 }
