@@ -32,7 +32,7 @@ const IN_FLIGHT_MAX: usize = 4;
 /// Records looked at, since the last seal of the index, that make the next one due; a start looks at them again.
 pub(super) const SEAL_AFTER: u64 = 65_536;
 /// Entries in memory at which no more are looked at until a seal worked: the disk is full.
-const UNSEALED_MAX: usize = 8 * SEAL_AFTER as usize;
+pub(super) const UNSEALED_MAX: usize = 8 * SEAL_AFTER as usize;
 /// Entries that a step merges.
 const MERGE_BUDGET: usize = 4_096;
 /// Messages that may wait outside of the index because the clock went back, or because they cannot be read.
@@ -110,6 +110,8 @@ pub(super) struct Engine {
     pub(super) files_retry_ms: u64,
     /// [`SEAL_AFTER`], but in tests.
     pub(super) seal_after: u64,
+    /// [`UNSEALED_MAX`], but in tests.
+    pub(super) unsealed_max: usize,
     /// [`SCAN_MAX`](super::roll::SCAN_MAX), but in tests.
     pub(super) scan_max: usize,
     pub(super) roll_retry_ms: u64,
@@ -196,8 +198,8 @@ impl Engine {
         self.progress.fired.due_ms.min(held).min(behind).saturating_sub(SLOT_MS)
     }
 
-    fn is_full(&self) -> bool {
-        self.index.unsealed() >= UNSEALED_MAX || self.held.len() >= HELD_MAX
+    pub(super) fn is_full(&self) -> bool {
+        self.index.unsealed() >= self.unsealed_max || self.held.len() >= HELD_MAX
     }
 
     /// Looks at a piece of the timer queue; `false` when there is none.

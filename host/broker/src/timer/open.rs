@@ -25,7 +25,7 @@ use gantry_store::{
 use super::{
     PROGRESS_TOPIC,
     batch::Found,
-    engine::{Engine, SEAL_AFTER, TimerError, entries_of, unknown_time},
+    engine::{Engine, SEAL_AFTER, TimerError, UNSEALED_MAX, entries_of, unknown_time},
     entry::TimerRecord,
     progress::{Progress, ProgressRecord},
     recall::Recalls,
@@ -107,6 +107,7 @@ impl Engine {
             in_flight: VecDeque::new(),
             files_retry_ms: 0,
             seal_after: SEAL_AFTER,
+            unsealed_max: UNSEALED_MAX,
             scan_max: SCAN_MAX,
             roll_retry_ms: 0,
             hold,

@@ -33,7 +33,10 @@ impl Engine {
         if expiring <= self.hold.get() || resting {
             return Ok(false);
         }
-        let Some(void_below) = self.first_behind(expiring)? else { return Ok(true) };
+        let Some(void_below) = self.first_behind(expiring)? else {
+            // At the bound of the index nothing more is looked at before something falls due or a seal works.
+            return Ok(!self.is_full());
+        };
         let from = self.progress.void_below;
         if void_below > from {
             let (pending, gathered_all) = self.pending_below(from..void_below)?;

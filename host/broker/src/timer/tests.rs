@@ -466,6 +466,22 @@ fn what_was_accepted_is_stored_anew_and_delivered_under_a_lower_limit_for_sender
 }
 
 #[test]
+fn a_roll_that_waits_for_a_full_index_waits_at_rest() {
+    let world = World::new(1, Flush::Sync);
+    let mut life = world.open().unwrap();
+    life.engine.unsealed_max = 2;
+    for key in ["a", "b", "c", "d"] {
+        life.send(key, BEGIN_MS + 60_000).unwrap();
+        life.settle();
+    }
+    life.store.expiring().advance(life.store.appended().get());
+    assert_eq!((life.settle().next_offset, life.engine.ingested, life.hold.get()), (u64::MAX, 2, 0));
+    life.engine.unsealed_max = 100;
+    life.settle();
+    assert_eq!((life.engine.metrics.rolled.get(), life.hold.get()), (4, life.store.expiring().get()));
+}
+
+#[test]
 fn what_is_held_besides_a_full_scan_is_stored_anew_too() {
     let world = World::new(1, Flush::Sync);
     let mut life = world.open().unwrap();
