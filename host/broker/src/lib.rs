@@ -30,6 +30,7 @@ mod serve;
 mod timer;
 mod topics;
 mod unique_key;
+mod waiting;
 
 pub use broker::{Broker, BrokerMetrics};
 pub use flow::FlowLevel;

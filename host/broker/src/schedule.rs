@@ -8,9 +8,8 @@ use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Duration};
 use gantry_base::disk::Disk;
 use gantry_model::{
     delay::{DelayLevel, LEVELS_MS},
-    name::{RETRY_PREFIX, SCHEDULE_TOPIC},
+    name::SCHEDULE_TOPIC,
     offset::QueueOffset,
-    properties,
     version::DataVersion,
 };
 use gantry_protocol::record::RecordView;
@@ -23,6 +22,7 @@ use crate::{
     broker::Broker,
     message::Outgoing,
     topics::{read_json, write_json},
+    waiting::destination,
 };
 
 /// Due messages that are delivered together.
@@ -188,30 +188,22 @@ fn deliver_due(
     Ok((after, end))
 }
 
-/// Appends one due message to its real queue. `None` = it has nowhere to go (its topic was deleted) and is dropped, said loudly.
+/// Appends one due message to its real queue. `None`: it has nowhere to go and is dropped.
 fn deliver(broker: &Broker, bytes: &[u8]) -> io::Result<Option<u64>> {
     let record = RecordView::parse(bytes).map_err(io::Error::other)?;
     let message = record.message();
-    let (topic, queue_id) = (message.property(properties::REAL_TOPIC), message.property(properties::REAL_QID));
-    let (Some(topic), Some(queue_id)) = (topic, queue_id.and_then(|id| id.parse::<i32>().ok())) else {
-        tracing::error!(physical_offset = %message.physical_offset, "a delayed message names no topic and queue to go to; it is dropped");
-        return Ok(None);
-    };
-    let found = match topic.starts_with(RETRY_PREFIX) {
-        true => broker.topics.get_or_create_internal(topic, 1).ok(),
-        false => broker.topics.get(topic),
-    };
-    let Some(queue) = found.as_ref().and_then(|found| found.queue(queue_id).or_else(|| found.queue(0))) else {
-        tracing::warn!(%topic, physical_offset = %message.physical_offset, "a delayed message fell due for a topic that is gone; it is dropped");
-        return Ok(None);
-    };
+    let found = destination(&broker.topics, &message).map_err(|refusal| io::Error::other(refusal.to_string()))?;
+    let Some(queue) = found else { return Ok(None) };
     let again = Outgoing::again(&message, broker.options.advertised, |name| {
         matches!(name, "DELAY" | "REAL_TOPIC" | "REAL_QID")
     });
-    again.append_own(&broker.store, queue).map(|placed| Some(placed.end)).map_err(io::Error::other)
+    again.append_own(&broker.store, &queue).map(|placed| Some(placed.end)).map_err(io::Error::other)
 }
 
 /// All levels.
 pub(crate) fn levels() -> impl Iterator<Item = DelayLevel> {
     (1..=LEVELS_MS.len() as i64).filter_map(DelayLevel::clamped)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use gantry_model::{
-    name::{self, RETRY_PREFIX},
-    offset::QueueOffset,
-    properties,
-};
+use gantry_model::{offset::QueueOffset, properties};
 use gantry_protocol::record::RecordView;
 use gantry_store::{
     AppendError, Queue, QueueEntry, Wait,
@@ -19,7 +15,7 @@ use super::{
     entry::{TimerRecord, queue_entry, target},
     progress::Progress,
 };
-use crate::{message::Outgoing, reply::Refusal, topics::TopicTable};
+use crate::{message::Outgoing, reply::Refusal, topics::TopicTable, waiting::destination};
 
 /// A delivery later than this is counted as late.
 const LATE_MS: u64 = 1_000;
@@ -206,23 +202,11 @@ impl Engine {
         now_ms: u64,
     ) -> Result<Option<(Outgoing, Arc<Queue>)>, Refusal> {
         let waiting = record.message();
-        let (topic, queue_id) = (waiting.property(properties::REAL_TOPIC), waiting.property(properties::REAL_QID));
-        let (Some(topic), Some(queue_id)) = (topic, queue_id.and_then(|id| id.parse::<i32>().ok())) else {
-            tracing::error!(physical_offset = %waiting.physical_offset, "a timed message names no topic and queue to go to; it is dropped");
-            self.metrics.dropped.add(1);
-            return Ok(None);
-        };
-        let found = match topic.starts_with(RETRY_PREFIX) {
-            true if name::check_topic(topic).is_ok() => {
-                let made = topics.get_or_create_internal(topic, 1);
-                Some(made.inspect_err(|error| tracing::error!(%topic, %error, "a retry topic cannot be made"))?)
-            }
-            true => None,
-            false => topics.get(topic),
-        };
-        let queue = found.as_ref().and_then(|found| found.queue(queue_id).or_else(|| found.queue(0)));
-        let Some(queue) = queue.filter(|queue| !queue.is_gone()) else {
-            tracing::warn!(%topic, physical_offset = %waiting.physical_offset, "a timed message fell due for a topic that is gone; it is dropped");
+        let found = destination(topics, &waiting).inspect_err(|error| {
+            let physical_offset = waiting.physical_offset;
+            tracing::error!(%physical_offset, %error, "a timed message has nowhere to go just now");
+        });
+        let Some(queue) = found? else {
             self.metrics.dropped.add(1);
             return Ok(None);
         };
@@ -232,6 +216,6 @@ impl Engine {
         message.set_property(properties::TIMER_ENQUEUE_MS, &waiting.store_ms.to_string());
         message.set_property(properties::TIMER_DEQUEUE_MS, &now_ms.to_string());
         message.set_property(properties::TIMER_ORIGIN, &waiting.queue_offset.to_string());
-        Ok(Some((message, queue.clone())))
+        Ok(Some((message, queue)))
     }
 }
