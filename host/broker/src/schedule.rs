@@ -106,7 +106,12 @@ pub(crate) async fn follow(broker: Arc<Broker>, level: DelayLevel, cancel: Cance
         match delivered {
             Ok(Ok((after, end))) => {
                 failing = false;
-                if broker.wait_durable(end).await.is_ok() {
+                // Without a limit: they are appended, and must not be once more.
+                let durable = tokio::select! {
+                    () = cancel.cancelled() => return,
+                    durable = broker.durable(end) => durable,
+                };
+                if durable.is_ok() {
                     next = after;
                     broker.delivered.set(level, next);
                 }
@@ -173,23 +178,31 @@ fn deliver_due(
         if due_ms(&entry, level, now_ms) > now_ms {
             break;
         }
-        bytes.clear();
-        let read = broker.store.read_records(queue, &mut vec![(after, entry)], Wait::Allowed, &mut bytes);
-        match read {
-            // Empty when an operator gave the damaged message up.
-            Ok(_) if bytes.is_empty() => {}
-            Ok(_) => end = deliver(broker, &bytes)?.unwrap_or(end),
-            // What is due before it is delivered first; then the level stops here and says why.
+        match deliver(broker, queue, after, entry, &mut bytes) {
+            Ok(delivered) => end = delivered.unwrap_or(end),
+            // The offset moves over what is delivered before it; then the level stops here and says why.
             Err(_) if after > next => break,
-            Err(error) => return Err(io::Error::other(error)),
+            Err(error) => return Err(error),
         }
         after = after.plus(1);
     }
     Ok((after, end))
 }
 
-/// Appends one due message to its real queue. `None`: it has nowhere to go and is dropped.
-fn deliver(broker: &Broker, bytes: &[u8]) -> io::Result<Option<u64>> {
+/// Appends one due message to its real queue; where its copy ends. `None`: it has nowhere to go, or an operator gave it
+/// up.
+fn deliver(
+    broker: &Broker,
+    from: &Queue,
+    offset: QueueOffset,
+    entry: QueueEntry,
+    bytes: &mut Vec<u8>,
+) -> io::Result<Option<u64>> {
+    bytes.clear();
+    broker.store.read_records(from, &mut vec![(offset, entry)], Wait::Allowed, bytes).map_err(io::Error::other)?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
     let record = RecordView::parse(bytes).map_err(io::Error::other)?;
     let message = record.message();
     let found = destination(&broker.topics, &message).map_err(|refusal| io::Error::other(refusal.to_string()))?;

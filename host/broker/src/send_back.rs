@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use gantry_base::watermark::Closed;
 use gantry_model::{
     delay::DelayLevel,
     name::{dlq_topic, retry_topic},
@@ -96,17 +97,22 @@ impl Broker {
 
     /// Waits until the log is as durable up to `end` as this broker promises for a send.
     pub(crate) async fn wait_durable(&self, end: u64) -> Result<(), Refusal> {
-        if self.options.flush != Flush::Sync {
-            return Ok(());
-        }
         let limit = Duration::from_millis(self.options.flush_timeout_ms);
-        match tokio::time::timeout(limit, self.store.flushed().reached(end)).await {
+        match tokio::time::timeout(limit, self.durable(end)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Refusal::new(response::SERVICE_NOT_AVAILABLE, self.log_stopped())),
             Err(_) => Err(Refusal::new(
                 response::SYSTEM_ERROR,
                 "the disk did not confirm the message within flush_timeout_ms",
             )),
+        }
+    }
+
+    /// Waits, however long, until the log is as durable up to `end` as the broker promises.
+    pub(crate) async fn durable(&self, end: u64) -> Result<(), Closed> {
+        match self.options.flush {
+            Flush::Sync => self.store.flushed().reached(end).await.map(drop),
+            Flush::Async { .. } => Ok(()),
         }
     }
 }

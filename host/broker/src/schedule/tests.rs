@@ -86,3 +86,41 @@ fn a_retry_topic_that_cannot_be_made_just_now_is_waited_for() {
     assert_eq!(rig.deliver(0).unwrap(), 2);
     assert_eq!((rig.count(RETRY), rig.count("gone")), (Some(1), None));
 }
+
+#[test]
+fn what_was_delivered_before_an_error_is_not_delivered_again() {
+    let rig = Rig::new();
+    rig.wait_for(&["t", "t", RETRY, "t"]);
+    let path_contains = "topics.json".into();
+    rig.disk.fail(Fault { path_contains, times: u64::MAX, ..Fault::once(Operation::Rename) });
+    assert_eq!(rig.deliver(0).unwrap(), 2);
+    rig.deliver(2).unwrap_err();
+    assert_eq!(rig.count("t"), Some(2));
+    rig.disk.clear_faults();
+    assert_eq!(rig.deliver(2).unwrap(), 4);
+    assert_eq!((rig.count("t"), rig.count(RETRY)), (Some(3), Some(1)));
+}
+
+#[tokio::test]
+async fn a_slow_disk_makes_nothing_be_delivered_twice() {
+    let rig = Rig::new();
+    rig.wait_for(&["t"]);
+    let cancel = CancellationToken::new();
+    let following = tokio::spawn(follow(rig.broker.clone(), rig.level, cancel.clone()));
+    let until = tokio::time::Instant::now() + Duration::from_secs(30);
+    while rig.count("t") == Some(0) {
+        assert!(tokio::time::Instant::now() < until);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Many times flush_timeout_ms.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!((rig.count("t"), rig.broker.delivered.get(rig.level).0), (Some(1), 0));
+    rig.settle();
+    while rig.broker.delivered.get(rig.level).0 == 0 {
+        assert!(tokio::time::Instant::now() < until);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(rig.count("t"), Some(1));
+    cancel.cancel();
+    following.await.unwrap();
+}
