@@ -72,7 +72,11 @@ pub(crate) async fn follow(broker: Arc<Broker>, cancel: CancellationToken) {
                 tracing::error!(%error, "cannot tell which delayed messages still wait; the log is kept for them");
             }
             Ok(Err(_)) => {}
-            Err(_) => return,
+            // The runtime shuts down.
+            Err(stopped) if stopped.is_cancelled() => return,
+            Err(panic) => {
+                tracing::error!(%panic, "the look for delayed messages that wait failed within and is tried again");
+            }
         }
         tokio::select! {
             () = cancel.cancelled() => return,

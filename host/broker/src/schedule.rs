@@ -125,7 +125,18 @@ pub(crate) async fn follow(broker: Arc<Broker>, level: DelayLevel, cancel: Cance
                     () = tokio::time::sleep(RETRY_AFTER) => {}
                 }
             }
-            Err(_) => return,
+            // The runtime shuts down.
+            Err(stopped) if stopped.is_cancelled() => return,
+            Err(panic) => {
+                tracing::error!(
+                    level = level.number(), queue_offset = %next, %panic,
+                    "the delivery of delayed messages failed within and is tried again"
+                );
+                tokio::select! {
+                    () = cancel.cancelled() => return,
+                    () = tokio::time::sleep(RETRY_AFTER) => {}
+                }
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    io,
     sync::Arc,
 };
 
@@ -53,6 +54,8 @@ pub(super) enum TimerError {
     Append(#[from] AppendError),
     #[error("the timers' index: {0}")]
     Index(#[from] DueError),
+    #[error("the timers cannot be opened again: {0}")]
+    Reopen(#[from] io::Error),
 }
 
 /// What there is to wait for after a step.

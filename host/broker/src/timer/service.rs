@@ -10,9 +10,10 @@ use gantry_base::{
 use gantry_model::name::TIMER_TOPIC;
 use gantry_store::{Queue, Store};
 use parking_lot::{Mutex, MutexGuard};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use super::engine::{Engine, Outlook};
+use super::engine::{Engine, Outlook, TimerError};
 use crate::{broker::Broker, options::BrokerOptions};
 
 /// Longest sleep while something waits: the clock may be set, and the log be flushed, meanwhile.
@@ -21,6 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const IDLE: Duration = Duration::from_secs(1);
 /// Pause after a step that failed (disk full, log stopped).
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Longest wait for the dispatch of what is appended, after a panic.
+const REOPEN_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What the timers count.
 #[derive(Debug, Default)]
@@ -44,6 +48,22 @@ pub(crate) struct Timers {
     engine: Mutex<Engine>,
     queue: Arc<Queue>,
     metrics: Arc<TimerMetrics>,
+    parts: Parts,
+}
+
+/// What an engine is made of.
+struct Parts {
+    store: Store,
+    disk: Arc<dyn Disk>,
+    options: Arc<BrokerOptions>,
+    hold: Watermark,
+}
+
+impl Parts {
+    fn engine(&self, metrics: &Arc<TimerMetrics>) -> io::Result<Engine> {
+        let Parts { store, disk, options, hold } = self;
+        Engine::open(store.clone(), disk.clone(), options.clone(), metrics.clone(), hold.clone())
+    }
 }
 
 impl Timers {
@@ -56,8 +76,22 @@ impl Timers {
     ) -> io::Result<Self> {
         let queue = store.queue_or_create(TIMER_TOPIC, 0).map_err(io::Error::other)?;
         let metrics = Arc::new(TimerMetrics::default());
-        let engine = Engine::open(store, disk, options, metrics.clone(), hold)?;
-        Ok(Timers { engine: Mutex::new(engine), queue, metrics })
+        let parts = Parts { store, disk, options, hold };
+        let engine = Mutex::new(parts.engine(&metrics)?);
+        Ok(Timers { engine, queue, metrics, parts })
+    }
+
+    /// Begins again from the log: after a panic what is in memory may be half done. Blocks on the disk.
+    pub(super) fn reopen(&self) -> io::Result<()> {
+        let mut engine = self.engine.lock();
+        // All that was appended must be found, progress records and, for they come under this lock, recalls.
+        let appended = self.parts.store.appended().get();
+        let dispatched = self.parts.store.dispatched().wait_blocking(appended, REOPEN_WAIT_MAX);
+        if dispatched.map_err(io::Error::other)? < appended {
+            return Err(io::Error::other("the log has records that are not dispatched yet"));
+        }
+        *engine = self.parts.engine(&self.metrics)?;
+        Ok(())
     }
 
     /// Where timed messages wait.
@@ -77,10 +111,18 @@ impl Timers {
 
 /// Moves the timers on until cancelled.
 pub(crate) async fn follow(broker: Arc<Broker>, cancel: CancellationToken) {
-    let mut failing = false;
+    let (mut failing, mut panicked) = (false, false);
     while !cancel.is_cancelled() {
         let worker = broker.clone();
-        let stepped = tokio::task::spawn_blocking(move || worker.timers.engine().step(&worker.topics)).await;
+        let stepped = tokio::task::spawn_blocking(move || {
+            if panicked {
+                worker.timers.reopen()?;
+            }
+            worker.timers.engine().step(&worker.topics)
+        });
+        let stepped = stepped.await;
+        panicked = stepped.as_ref().is_err_and(JoinError::is_panic)
+            || (panicked && matches!(stepped, Ok(Err(TimerError::Reopen(_)))));
         let pause = match stepped {
             Ok(Ok(outlook)) => {
                 if std::mem::take(&mut failing) {
@@ -97,7 +139,12 @@ pub(crate) async fn follow(broker: Arc<Broker>, cancel: CancellationToken) {
                 }
                 Some(RETRY_AFTER)
             }
-            Err(_) => return,
+            // The runtime shuts down.
+            Err(stopped) if stopped.is_cancelled() => return,
+            Err(panic) => {
+                tracing::error!(%panic, "the timers failed within and begin again from the log");
+                Some(RETRY_AFTER)
+            }
         };
         if let Some(pause) = pause {
             tokio::select! {

@@ -28,7 +28,7 @@ use gantry_store::{Background, Flush, Health, Options, Queue, QueueEntry, Step, 
 
 use super::{
     engine::{Engine, Outlook, TimerError},
-    service::TimerMetrics,
+    service::{TimerMetrics, Timers},
     wish::Timed,
 };
 use crate::{message::Outgoing, options::BrokerOptions, topics::TopicTable};
@@ -667,6 +667,31 @@ fn damage_met_in_the_middle_of_a_batch_stops_nothing() {
     life.settle();
     assert_eq!(life.engine.metrics.fired.get(), 2_600);
     assert_eq!(life.delivered().len(), 2_600);
+}
+
+#[test]
+fn timers_that_failed_within_begin_again_from_the_log() {
+    let world = World::new(1, Flush::Sync);
+    let Life { store, topics, engine, hold } = world.open().unwrap();
+    let disk = Arc::new(world.disk.clone());
+    let timers = Timers::open(store.clone(), disk, engine.options.clone(), hold.clone()).unwrap();
+    let life = Life { store, topics, engine, hold };
+    let settle = || {
+        for _ in 0..10 {
+            while life.store.step(Step::Flush) || life.store.step(Step::Dispatch) {}
+            timers.engine().step(&life.topics).unwrap();
+        }
+    };
+    life.send("a", BEGIN_MS + 100).unwrap();
+    life.send("b", BEGIN_MS + 200).unwrap();
+    world.advance(100);
+    settle();
+    // As a panic between the move of the progress and the append would leave it.
+    timers.engine().progress.fired.due_ms = BEGIN_MS + 200;
+    timers.reopen().unwrap();
+    world.advance(100);
+    settle();
+    assert_eq!(life.keys(), ["a", "b"]);
 }
 
 /// What the oracle knows of a message.
