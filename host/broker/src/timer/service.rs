@@ -29,7 +29,8 @@ const REOPEN_WAIT_MAX: Duration = Duration::from_secs(5);
 /// What the timers count.
 #[derive(Debug, Default)]
 pub struct TimerMetrics {
-    /// Messages (and recalls of them) that wait.
+    /// Messages (and recalls of them) that wait. One that was stored anew counts twice, until its first place is passed
+    /// over at its time or a merge of the index's files drops it.
     pub pending: Gauge,
     /// Messages delivered.
     pub fired: Counter,
