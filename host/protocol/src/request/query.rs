@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(out[8..10], [0, 0], "SUCCESS");
         assert_eq!(out[13..21], [0, 0, 0, 3, 0, 0, 0, 1], "opaque 3, a response");
         assert_eq!(out[29..], [&ext[..], b"records"].concat());
-        let back = parsed(&out, |header| QueryReply::parse(header));
+        let back = parsed(&out, QueryReply::parse);
         assert_eq!((back.last_update_ms, back.last_update_offset), (1_700_000_000_000, 4096));
     }
 
