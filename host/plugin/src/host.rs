@@ -84,6 +84,8 @@ impl PluginHost {
         let mut known = std::mem::take(&mut config.plugins);
         for spec in &plugins {
             let plugin = known.remove(&spec.name).unwrap_or_else(|| Arc::new(Plugin::new(&spec.name)));
+            // Not left to the loader: who lists plugins sees where each comes from as soon as it is there.
+            plugin.set_source(spec.file.clone(), spec.world);
             config.plugins.insert(spec.name.clone(), plugin);
         }
         let mut former = std::mem::take(&mut config.bindings);

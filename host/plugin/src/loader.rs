@@ -220,8 +220,7 @@ impl Loader {
         let (runtime, broker) = (self.runtime.clone(), self.broker.clone());
         let entry = self.entries.get_mut(name)?;
         let plugin = entry.wanted.plugin.clone();
-        let (file, world) = (entry.wanted.spec.file.clone(), entry.wanted.spec.world);
-        plugin.set_source(file.clone(), world);
+        let file = entry.wanted.spec.file.clone();
         let serving = plugin.current();
         let found = Fingerprint::of(&file);
         let (mut refusal, mut candidates) = (None, Vec::new());
