@@ -5,9 +5,9 @@ use std::{io, path::Path};
 use crate::disk::Disk;
 
 /// Writes `bytes` to `path`: into `<path>.tmp`, synced, the present file kept as `<path>.bak` when `keep_backup`, then
-/// renamed over it and the folder synced. After `Ok` the new contents survive a power loss. After an error the old contents are
-/// still what [`read`] gives, unless it was the last step that failed: then it gives the new ones, and a power loss may bring
-/// the old ones back.
+/// renamed over it and the folder synced. After `Ok` the new contents survive a power loss. After an error the old
+/// contents are still what [`read`] gives, unless it was the last step that failed: then it gives the new ones, and a
+/// power loss may bring the old ones back.
 pub fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8], keep_backup: bool) -> io::Result<()> {
     let temporary = with_suffix(path, ".tmp");
     match disk.remove_file(&temporary) {

@@ -269,8 +269,8 @@ impl Flow {
         }
     }
 
-    /// Does `work` in such a place, on a thread that may block. The place goes with it: when the client leaves, its request is
-    /// dropped, but the work goes on and is what the places are there to bound.
+    /// Does `work` in such a place, on a thread that may block. The place goes with it: when the client leaves, its
+    /// request is dropped, but the work goes on and is what the places are there to bound.
     pub(crate) async fn run_blocking<T: Send + 'static>(
         &self,
         places: &Arc<Semaphore>,

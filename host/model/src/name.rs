@@ -109,8 +109,8 @@ fn check(kind: &'static str, name: &str, limit: usize) -> Result<(), NameError> 
     }
 }
 
-/// Checks a cluster or broker name: the characters of a topic, and `.` besides because host names serve as broker names. A
-/// broker's name is that of its folder, so `.` and `..` are none.
+/// Checks a cluster or broker name: the characters of a topic, and `.` besides because host names serve as broker
+/// names. A broker's name is that of its folder, so `.` and `..` are none.
 pub fn check_label(kind: &'static str, label: &str) -> Result<(), NameError> {
     if label.trim().is_empty() {
         return Err(NameError::Blank { kind });

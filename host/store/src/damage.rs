@@ -113,8 +113,8 @@ impl DamageList {
         self.all.lock().iter().filter(|damage| damage.skipped).map(|damage| (damage.position, damage.length)).collect()
     }
 
-    /// Adds a place, unless it is known, and says it loudly; gives it as it is known. One that has become longer is no longer
-    /// given up: nobody gave up what has come to it.
+    /// Adds a place, unless it is known, and says it loudly; gives it as it is known. One that has become longer is no
+    /// longer given up: nobody gave up what has come to it.
     pub(crate) fn note(&self, found: Damage) -> Damage {
         let mut all = self.all.lock();
         let known = all.iter().position(|known| known.position == found.position);

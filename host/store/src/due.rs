@@ -238,8 +238,9 @@ impl DueIndex {
 
     /// Writes what is in memory as a run, together with `again` (entries that were taken, which the next start wants to see),
     /// durably. From now on records before queue offset `to` need not be inserted after a start: all of them must have
-    /// been, and they must be durable in the log. After an error everything is as before; if only the last sync of the folder
-    /// failed, the next start may find a manifest that names a run which is not there, and builds the index again.
+    /// been, and they must be durable in the log. After an error everything is as before; if only the last sync of the
+    /// folder failed, the next start may find a manifest that names a run which is not there, and builds the index
+    /// again.
     pub fn seal(&mut self, to: u64, again: &[DueEntry], done: &Done) -> Result<(), DueError> {
         debug_assert!(to >= self.indexed_to);
         let number = self.take_number();

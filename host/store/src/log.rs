@@ -69,8 +69,8 @@ impl Log {
         }
     }
 
-    /// From now on these damaged places are passed over by who goes through the log in order. What is damaged must be told
-    /// as they tell it, hence `checked_from`: by its body alone a record whose last bytes are wrong is whole.
+    /// From now on these damaged places are passed over by who goes through the log in order. What is damaged must be
+    /// told as they tell it, hence `checked_from`: by its body alone a record whose last bytes are wrong is whole.
     pub(crate) fn give_up(&self, mut places: Vec<(u64, u64)>, checked_from: u64) {
         places.sort_unstable();
         self.given_up.store(Arc::new(GivenUp { places, checked_from }));

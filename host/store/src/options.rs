@@ -34,8 +34,8 @@ pub struct Options {
     pub segment_size_bytes: u64,
     /// Entries of each consume queue file; default 300000 (6 MB). A directory keeps the value it was made with.
     pub queue_file_entries: u32,
-    /// Most consume queue files open at once, of all queues together; default 4096, at least 1. One that was not used lately
-    /// is closed for the next; readers of the moment keep theirs.
+    /// Most consume queue files open at once, of all queues together; default 4096, at least 1. One that was not used
+    /// lately is closed for the next; readers of the moment keep theirs.
     pub queue_files_open_max: usize,
     /// Whether messages are found by their keys; default true. Switched on again, the index catches up with the log.
     pub index_enabled: bool,

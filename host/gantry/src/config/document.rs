@@ -167,8 +167,8 @@ impl Document {
         }
     }
 
-    /// Paths whose values (defaults filled in) differ from those of `other`, or that are there at all in one of the two only,
-    /// with their keys.
+    /// Paths whose values (defaults filled in) differ from those of `other`, or that are there at all in one of the two
+    /// only, with their keys.
     pub(crate) fn differences(&self, other: &Document) -> BTreeMap<String, &'static Key> {
         let mut differing = BTreeMap::new();
         for (path, found) in self.values.iter().chain(&other.values) {

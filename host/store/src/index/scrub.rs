@@ -14,8 +14,8 @@ impl Index {
         self.state.lock().sealed.iter().any(|sealed| sealed.file.name == name)
     }
 
-    /// Names of the files that were full and take keys again, or are removed and may come again with other keys, since it was
-    /// asked last; after opening, of the newest, which may have been full.
+    /// Names of the files that were full and take keys again, or are removed and may come again with other keys, since
+    /// it was asked last; after opening, of the newest, which may have been full.
     pub(crate) fn take_unsealed(&self) -> Vec<String> {
         std::mem::take(&mut self.state.lock().unsealed).into_iter().map(file_name).collect()
     }
