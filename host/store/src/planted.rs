@@ -92,7 +92,7 @@ pub enum PlantedBug {
     TrustEntries,
     /// Reads serve records whose checksum is wrong.
     ServeUnchecked,
-    /// Reads serve whole records without looking whose they are.
+    /// Reads serve whole records without looking whose they are, nor whether the entries that lead to them are right.
     ServeAnyone,
     /// Reads pass over damaged records that nobody gave up.
     SkipDamaged,

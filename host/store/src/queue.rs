@@ -174,11 +174,12 @@ impl Queue {
         let mut left = end.saturating_sub(slot).min(max as u64) as usize;
         let before = out.len();
         let mut bytes = [0; READ_BYTES];
+        let trusts_entries = planted::is(PlantedBug::TrustEntries) || planted::is(PlantedBug::ServeAnyone);
         while left > 0 {
             let block = blocks.of(slot);
             let range = blocks.entries(block);
             let known = match compare {
-                Compare::Blocks if !planted::is(PlantedBug::TrustEntries) => {
+                Compare::Blocks if !trusts_entries => {
                     self.sums.lock().of(blocks, block).filter(|known| known.end > slot)
                 }
                 _ => None,
