@@ -128,7 +128,7 @@ impl Queue {
     /// Where the first message lies; `None` without one, or when its entry cannot be read.
     pub fn first_physical_offset(&self) -> Option<PhysicalOffset> {
         let mut first = Vec::with_capacity(1);
-        self.entries(self.min_offset(), 1, Wait::Allowed, &mut first).ok()?;
+        self.entries_unchecked(self.min_offset(), 1, Wait::Allowed, &mut first).ok()?;
         first.first().map(|entry| entry.physical_offset)
     }
 
@@ -136,14 +136,14 @@ impl Queue {
     pub(crate) fn indexed_below(&self) -> u64 {
         let mut last = Vec::with_capacity(1);
         let at = QueueOffset(self.end.get().saturating_sub(1)).max(self.min_offset());
-        let read = self.entries(at, 1, Wait::Allowed, &mut last);
+        let read = self.entries_unchecked(at, 1, Wait::Allowed, &mut last);
         last.first().filter(|_| read.is_ok()).map_or(0, |entry| entry.physical_offset.0 + u64::from(entry.size))
     }
 
     /// Adds entries from `from` on to `out`, at most `max`, none beyond the end. It may add fewer: ask again from where it
     /// stopped. [`Read::WouldBlock`] adds none. `from` at or beyond the end adds none and is no error. Nothing is compared with a
     /// checksum; [`Store::entries`](crate::Store::entries) does that.
-    pub fn entries(
+    pub fn entries_unchecked(
         &self,
         from: QueueOffset,
         max: usize,

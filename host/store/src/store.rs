@@ -159,8 +159,9 @@ impl Store {
         found?.ok_or_else(outside)
     }
 
-    /// Adds entries of the queue from `from` on to `out`, as [`Queue::entries`] does. Where the queue's file has lost one,
-    /// it is made again from the log first; [`Wait::Never`] leaves that to a call that may wait.
+    /// Adds entries of the queue from `from` on to `out`, as [`Queue::entries_unchecked`] does, and compares them with their
+    /// checksums. Where the queue's file has lost or changed some, they are made again from the log first; [`Wait::Never`] leaves
+    /// that to a call that may wait.
     pub fn entries(
         &self,
         queue: &Queue,

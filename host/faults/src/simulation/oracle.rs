@@ -257,7 +257,7 @@ fn number(body: &[u8]) -> Option<u64> {
 pub(super) fn record(store: &Store, queue: &Queue, offset: u64) -> Result<Vec<u8>, String> {
     let (mut entries, mut bytes) = (Vec::new(), Vec::new());
     let text = |error: ReadError| error.to_string();
-    queue.entries(QueueOffset(offset), 1, Wait::Allowed, &mut entries).map_err(text)?;
+    queue.entries_unchecked(QueueOffset(offset), 1, Wait::Allowed, &mut entries).map_err(text)?;
     let entry = entries.first().ok_or_else(|| format!("{queue:?} has no entry at {offset}"))?;
     store.read(entry.physical_offset, entry.size as usize, Wait::Allowed, &mut bytes).map_err(text)?;
     Ok(bytes)

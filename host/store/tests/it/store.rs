@@ -32,7 +32,7 @@ fn a_message_is_appended_flushed_dispatched_and_read() {
     queue.end().wait_blocking(2, PATIENCE).unwrap();
 
     let mut entries = Vec::new();
-    assert_eq!(queue.entries(QueueOffset(0), 10, Wait::Allowed, &mut entries).unwrap(), Read::Done);
+    assert_eq!(queue.entries_unchecked(QueueOffset(0), 10, Wait::Allowed, &mut entries).unwrap(), Read::Done);
     assert_eq!(entries.len(), 2);
     assert_eq!(entries[1].physical_offset, placed[1].physical_offset);
     assert_eq!(entries[1].tag_code, i64::from(b't'));
@@ -190,7 +190,7 @@ fn delayed_messages_carry_their_time_of_delivery() {
     store.append(&[draft(&queue, b"x", &properties)], &mut Vec::new()).unwrap();
     settle(&store);
     let mut entries = Vec::new();
-    queue.entries(QueueOffset(0), 1, Wait::Allowed, &mut entries).unwrap();
+    queue.entries_unchecked(QueueOffset(0), 1, Wait::Allowed, &mut entries).unwrap();
     assert_eq!(entries[0].tag_code, NOW_MS as i64 + 10_000);
 }
 
@@ -325,13 +325,13 @@ fn reads_that_must_not_wait_say_so() {
     settle(&store);
     disk.set_cold_reads(1000);
     let mut entries = Vec::new();
-    assert_eq!(queue.entries(QueueOffset(0), 9, Wait::Never, &mut entries).unwrap(), Read::WouldBlock);
+    assert_eq!(queue.entries_unchecked(QueueOffset(0), 9, Wait::Never, &mut entries).unwrap(), Read::WouldBlock);
     let mut bytes = Vec::new();
     let read = store.read(PhysicalOffset(0), placed[0].size as usize, Wait::Never, &mut bytes).unwrap();
     assert!(read == Read::WouldBlock && bytes.is_empty() && entries.is_empty());
     disk.set_cold_reads(0);
-    assert_eq!(queue.entries(QueueOffset(0), 9, Wait::Never, &mut entries).unwrap(), Read::Done);
-    assert_eq!(queue.entries(QueueOffset(1), 9, Wait::Never, &mut entries).unwrap(), Read::Done);
+    assert_eq!(queue.entries_unchecked(QueueOffset(0), 9, Wait::Never, &mut entries).unwrap(), Read::Done);
+    assert_eq!(queue.entries_unchecked(QueueOffset(1), 9, Wait::Never, &mut entries).unwrap(), Read::Done);
     assert_eq!(entries.len(), 1);
 }
 
