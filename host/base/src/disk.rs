@@ -38,6 +38,9 @@ pub trait Disk: Send + Sync + 'static {
     fn volume(&self, path: &Path) -> io::Result<Arc<dyn Volume>>;
     /// How full the file system that holds `path` is.
     fn space(&self, path: &Path) -> io::Result<Space>;
+    /// Names the time since the machine last started: as long as it is the same, what was written and not synced is still there.
+    /// Empty when that cannot be told.
+    fn boot(&self) -> String;
     /// Takes an exclusive lock on a file (made when absent) that ends with the returned value or the process.
     /// `WouldBlock` when another process (or another open of the same disk) holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;

@@ -349,6 +349,10 @@ impl Disk for Interposing {
     fn space(&self, path: &Path) -> io::Result<Space> {
         self.0.disk.space(path)
     }
+    fn boot(&self) -> String {
+        self.0.disk.boot()
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {
         self.0.disk.lock(path)
     }

@@ -131,7 +131,7 @@ fn store(dir: &Path, messages: usize) {
     let mut offset = QueueOffset(0);
     while offset.0 < queues[0].end().get() {
         entries.clear();
-        queues[0].entries(offset, 32, Wait::Never, &mut entries).unwrap();
+        store.entries(&queues[0], offset, 32, Wait::Never, &mut entries).unwrap();
         for entry in &entries {
             bytes.clear();
             store.read(entry.physical_offset, entry.size as usize, Wait::Never, &mut bytes).unwrap();
@@ -144,7 +144,7 @@ fn store(dir: &Path, messages: usize) {
     while offset.0 < queues[0].end().get() {
         entries.clear();
         bytes.clear();
-        queues[0].entries(offset, 32, Wait::Never, &mut entries).unwrap();
+        store.entries(&queues[0], offset, 32, Wait::Never, &mut entries).unwrap();
         let mut picked: Vec<_> = (offset.0..).map(QueueOffset).zip(entries.iter().copied()).collect();
         store.read_records(&queues[0], &mut picked, Wait::Never, &mut bytes).unwrap();
         offset = offset.plus(entries.len() as u64);

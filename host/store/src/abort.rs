@@ -2,8 +2,9 @@
 //!
 //! It is RocketMQ's: there while a store is open, gone after an orderly end. RocketMQ writes its process id into it at every
 //! start. Gantry writes its name before, so that a start can tell who ran last: whether records without the property
-//! checksum are whole (RocketMQ's) or torn (Gantry's) depends on it. Behind the id stands how it flushed, `gantry 4711 async`:
-//! with asynchronous flush a power loss can take records back whose consume queue entries are on disk.
+//! checksum are whole (RocketMQ's) or torn (Gantry's) depends on it. Behind the id stand how it flushed and
+//! which start of the machine it ran in, `gantry 4711 async 5d6e...`: with asynchronous flush a power loss can take records back
+//! whose consume queue entries are on disk.
 
 use std::{io, path::Path};
 
@@ -47,14 +48,31 @@ pub(crate) fn last_run(disk: &dyn Disk, dir: &Path) -> Result<LastRun, DiskError
     }
 }
 
-/// Whether consume queues may have entries of records that the log lost: unless the process that died is known to have
-/// dispatched only what was flushed, and so did every one since the last orderly end.
-pub(crate) fn dispatched_unflushed(disk: &dyn Disk, dir: &Path) -> Result<bool, DiskError> {
+/// What consume queues may have entries of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entries {
+    /// Of flushed records only.
+    Flushed,
+    /// Of records that were not flushed; but the machine has not started anew since, so all of them are there.
+    Unflushed,
+    /// Of records that the log lost.
+    Lost,
+}
+
+/// What the first process that died since the last orderly end may have dispatched.
+pub(crate) fn dispatched(disk: &dyn Disk, dir: &Path) -> Result<Entries, DiskError> {
     let path = dir.join("abort");
     match disk::read_whole(disk, &path, LEN_MAX) {
-        Ok(bytes) => Ok(!(bytes.starts_with(b"gantry ") && bytes.ends_with(b" sync"))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Ok(true),
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            Ok(match text.split(' ').collect::<Vec<_>>()[..] {
+                ["gantry", _, "sync", ..] => Entries::Flushed,
+                ["gantry", _, _, boot] if !boot.is_empty() && boot == disk.boot() => Entries::Unflushed,
+                _ => Entries::Lost,
+            })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Entries::Flushed),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Ok(Entries::Lost),
         Err(error) => Err(error).doing("read", &path),
     }
 }
@@ -72,7 +90,7 @@ pub(crate) fn mark_running(
     let file = disk.open(&path, true).doing("create", &path)?;
     let text = match last {
         LastRun::Ended if other => std::process::id().to_string().into_bytes(),
-        LastRun::Ended => own_text(flush).into_bytes(),
+        LastRun::Ended => own_text(disk, flush).into_bytes(),
         // It may have died before this was durable, and then a power loss would change what it says.
         LastRun::Died | LastRun::OtherDied => {
             let mut text = vec![0; file.len().doing("look at", &path)?.min(LEN_MAX) as usize];
@@ -90,7 +108,7 @@ pub(crate) fn mark_running(
 /// appended.
 pub(crate) fn claim(disk: &dyn Disk, dir: &Path, flush: Flush) -> Result<(), DiskError> {
     let path = dir.join("abort");
-    durable::replace(disk, &path, own_text(flush).as_bytes(), false).doing("replace", &path)
+    durable::replace(disk, &path, own_text(disk, flush).as_bytes(), false).doing("replace", &path)
 }
 
 /// Removes it: everything is on disk.
@@ -100,17 +118,17 @@ pub(crate) fn mark_stopped(disk: &dyn Disk, dir: &Path) -> Result<(), DiskError>
     disk.sync_dir(dir).doing("sync folder", dir)
 }
 
-fn own_text(flush: Flush) -> String {
+fn own_text(disk: &dyn Disk, flush: Flush) -> String {
     let flushed = match flush {
         Flush::Sync => "sync",
         Flush::Async { .. } => "async",
     };
-    format!("gantry {} {flushed}", std::process::id())
+    format!("gantry {} {flushed} {}", std::process::id(), disk.boot())
 }
 
 #[cfg(test)]
 mod tests {
-    use gantry_base::disk::sim::SimDisk;
+    use gantry_base::disk::sim::{Reboot, SimDisk};
 
     use super::*;
 
@@ -139,17 +157,19 @@ mod tests {
         let disk = SimDisk::new(1);
         let dir = Path::new("/s");
         disk.create_dir_all(dir).unwrap();
-        let unflushed = || dispatched_unflushed(&disk, dir).unwrap();
-        assert!(!unflushed(), "nobody died");
+        let entries = || dispatched(&disk, dir).unwrap();
+        assert_eq!(entries(), Entries::Flushed, "nobody died");
         mark_running(&disk, dir, LastRun::Ended, false, Flush::Sync).unwrap();
-        assert!(!unflushed());
+        assert_eq!(entries(), Entries::Flushed);
         claim(&disk, dir, Flush::Async { interval_ms: 500 }).unwrap();
-        assert!(unflushed());
+        assert_eq!(entries(), Entries::Unflushed, "only the process died");
+        disk.reboot(Reboot::PowerLoss);
+        assert_eq!(entries(), Entries::Lost);
         mark_running(&disk, dir, LastRun::Died, false, Flush::Sync).unwrap();
-        assert!(unflushed(), "it stays so until an orderly end");
-        for text in ["gantry 4711", "4711", ""] {
+        assert_eq!(entries(), Entries::Lost, "it stays so until an orderly end");
+        for text in ["gantry 4711", "gantry 4711 async", "gantry 4711 async ", "4711", ""] {
             durable::replace(&disk, &dir.join("abort"), text.as_bytes(), false).unwrap();
-            assert!(unflushed(), "{text:?} does not say");
+            assert_eq!(entries(), Entries::Lost, "{text:?} does not say");
         }
     }
 

@@ -26,7 +26,7 @@ use gantry_base::{disk::Disk, watermark::Watermark};
 use parking_lot::Mutex;
 
 use crate::{
-    abort::{self, LastRun},
+    abort::{self, Entries, LastRun},
     checkpoint::{Checkpoints, Mark},
     damage::DamageList,
     dispatch::{DispatchError, Dispatcher, Targets},
@@ -145,7 +145,7 @@ pub(crate) fn open(
     let log = Log::new(disk.clone(), log_folder.clone(), options.segment_size_bytes, segments);
     // Consume queues, checkpoint and checksums are trusted only as far as the program that ran last took care of them.
     let taken_over = takeover::happened(&log, last, mark)?;
-    let lost_entries = abort::dispatched_unflushed(&*disk, dir)?;
+    let entries = abort::dispatched(&*disk, dir)?;
     abort::mark_running(&*disk, dir, last, taken_over, options.flush)?;
     let something = mark.map_or(!log.segments().is_empty(), |mark| mark.position > 0);
     let rebuild = something && is_absent(&*disk, &queue_folder)?;
@@ -264,7 +264,7 @@ pub(crate) fn open(
     if untidy {
         // With heads, what is not dispatched anew was not written since the checkpoint; unless it was, for records that the
         // log lost. Their entries must go, or a later start without heads would take them for those of other records.
-        for queue in if heads.is_ok() && !lost_entries { dispatcher.unsynced() } else { queues.all() } {
+        for queue in if heads.is_ok() && entries != Entries::Lost { dispatcher.unsynced() } else { queues.all() } {
             let early = u64::from(planted::is(PlantedBug::TruncateOffByOne));
             queue.files.truncate(queue.end().get().saturating_sub(early))?;
         }
@@ -320,7 +320,7 @@ pub(crate) fn open(
     });
     inner.forget_unsealed_index_files();
     inner.first_checkpoint()?;
-    let first_unflushed = dirty && !lost_entries && inner.options.flush != Flush::Sync;
+    let first_unflushed = dirty && entries == Entries::Flushed && inner.options.flush != Flush::Sync;
     if taken_over || first_unflushed {
         // Only now: the checkpoint says from where on records are Gantry's, and none is there yet.
         abort::claim(&*inner.disk, dir, inner.options.flush)?;

@@ -84,6 +84,8 @@ struct State {
     removed_open: BTreeSet<usize>,
     /// Counts reboots, so that handles of an earlier life are told apart.
     life: u64,
+    /// Counts power losses.
+    boots: u64,
 }
 
 impl SimDisk {
@@ -112,6 +114,7 @@ impl SimDisk {
             handles: HashMap::new(),
             removed_open: BTreeSet::new(),
             life: 0,
+            boots: 0,
         })))
     }
 
@@ -207,6 +210,7 @@ impl SimDisk {
         state.removed_open.clear();
         state.faults.clear();
         if reboot == Reboot::PowerLoss {
+            state.boots += 1;
             // Some losses take everything, some nothing, most a share.
             let kept_per_mille = [0, 1000, 500, 900, 100][state.rng.below(5) as usize];
             for data in state.files.iter_mut().flatten() {
@@ -327,6 +331,10 @@ impl Disk for SimDisk {
         let used_bytes = state.used_bytes();
         let capacity = state.capacity_bytes.unwrap_or(u64::MAX / 2);
         Ok(Space { used_bytes, available_bytes: capacity.saturating_sub(used_bytes) })
+    }
+
+    fn boot(&self) -> String {
+        format!("boot-{}", self.0.lock().boots)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>> {

@@ -56,7 +56,7 @@ fn what_is_over_the_size_goes_with_all_that_points_to_it() {
         "{files:?} {busy:?}"
     );
     let mut entries = Vec::new();
-    let below = busy.entries(QueueOffset(0), 1, Wait::Allowed, &mut entries);
+    let below = busy.entries_unchecked(QueueOffset(0), 1, Wait::Allowed, &mut entries);
     assert!(matches!(below, Err(ReadError::TooSmall { min, .. }) if min == busy.min_offset()));
     let gone = rig.store.read(PhysicalOffset(0), 100, Wait::Allowed, &mut Vec::new());
     assert!(matches!(gone, Err(ReadError::Outside { min: now, .. }) if now == min));
