@@ -190,17 +190,23 @@ fn rocketmqs_own_torn_record_is_cut_and_zeroed() {
     assert_eq!(bytes, [0; 300], "the second cannot rise again");
 }
 
+/// A store that Gantry left in order with three messages in `t` and in `u`, and RocketMQ that goes on with it.
+fn handed_over() -> (SimDisk, RocketMq) {
+    let disk = SimDisk::new(1);
+    let (store, _) = open(&disk).unwrap();
+    append(&store, "t", 0..3);
+    append(&store, "u", 0..3);
+    let end = store.appended().get();
+    store.shutdown().unwrap();
+    drop(store);
+    let rocketmq = RocketMq::start(&disk, end);
+    (disk, rocketmq)
+}
+
 #[test]
 fn a_topic_that_rocketmq_deleted_and_made_anew_begins_anew() {
     for orderly in [true, false] {
-        let disk = SimDisk::new(1);
-        let (store, _) = open(&disk).unwrap();
-        append(&store, "t", 0..3);
-        append(&store, "u", 0..3);
-        let end = store.appended().get();
-        store.shutdown().unwrap();
-        drop(store);
-        let mut rocketmq = RocketMq::start(&disk, end);
+        let (disk, mut rocketmq) = handed_over();
         rocketmq.append("t", 3..6, 3);
         rocketmq.delete_topic("t");
         rocketmq.append("t", 0..2, 70);
@@ -216,14 +222,7 @@ fn a_topic_that_rocketmq_deleted_and_made_anew_begins_anew() {
 #[test]
 fn records_of_a_topic_that_rocketmq_deleted_stay_out() {
     for orderly in [true, false] {
-        let disk = SimDisk::new(1);
-        let (store, _) = open(&disk).unwrap();
-        append(&store, "t", 0..3);
-        append(&store, "u", 0..3);
-        let end = store.appended().get();
-        store.shutdown().unwrap();
-        drop(store);
-        let mut rocketmq = RocketMq::start(&disk, end);
+        let (disk, mut rocketmq) = handed_over();
         // Records that no queue has, whose offsets go on where a queue that is gone ended.
         rocketmq.append("t", 3..6, 3);
         rocketmq.delete_topic("t");
