@@ -5,7 +5,7 @@
 
 use std::slice;
 
-use crate::bindings::gantry::plugin::types as wit;
+use crate::bindings::filter::gantry::plugin::types as wit;
 pub use wit::{Shape, Source, SystemField};
 
 /// One column that the plugin wants.

@@ -1,12 +1,14 @@
-//! From the trait to the exports of the WIT world. `#[filter]` names these types; plugins do not.
+//! From the traits to the exports of their WIT worlds. The macros name these types; plugins do not.
 
-use std::{cell::RefCell, collections::BTreeMap, marker::PhantomData};
+mod alert;
+mod balancer;
+mod filter;
+mod hook;
+mod metric;
 
-use crate::{
-    bindings::exports::gantry::plugin::{filter as wit, lifecycle},
-    column::Columns,
-    filter::{Filter, Subscription, Verdict},
-};
+use std::marker::PhantomData;
+
+pub(crate) use self::{balancer::decisions, filter::open as open_filter, hook::Followed};
 
 /// Name and version of the plugin's own package.
 pub trait Identity {
@@ -16,66 +18,41 @@ pub trait Identity {
     const VERSION: &'static str;
 }
 
-/// Names a filter without doing anything.
-pub fn in_use<F: Filter + Identity>() {}
+/// Names a plugin's type without doing anything.
+pub fn in_use<P: Identity>() {}
 
-/// Implements the world's exports for a filter.
-pub struct Exported<F>(PhantomData<F>);
+/// Implements a world's exports for a plugin.
+pub struct Exported<P>(PhantomData<P>);
 
-/// A filter opened for one subscription, whatever its type.
-trait Opened {
-    fn evaluate(&self, batch: &wit::Batch) -> Vec<u8>;
+/// A panic is a trap without a reason for the host: its text leaves through the log first.
+fn report_panics() {
+    #[cfg(target_family = "wasm")]
+    std::panic::set_hook(Box::new(|panic| crate::host::log(crate::host::Level::Error, &panic.to_string())));
 }
 
-impl<F: Filter> Opened for F {
-    fn evaluate(&self, batch: &wit::Batch) -> Vec<u8> {
-        (0..batch.count as usize).map(|index| verdict_byte(self.keep(&F::Row::read(&batch.columns, index)))).collect()
-    }
+/// Implements `lifecycle` of one world, which are alike but not the same type.
+macro_rules! lifecycle {
+    ($world:ident, $plugin:ident: $bound:path, $self_check:expr, |$params:ident| $start:expr) => {
+        impl<$plugin: $bound + crate::export::Identity>
+            crate::bindings::$world::exports::gantry::plugin::lifecycle::Guest for crate::export::Exported<$plugin>
+        {
+            fn init(
+                context: crate::bindings::$world::exports::gantry::plugin::lifecycle::PluginContext,
+            ) -> Result<crate::bindings::$world::exports::gantry::plugin::lifecycle::PluginInfo, String> {
+                crate::export::report_panics();
+                let $params: crate::Params = context.params.into_iter().map(|pair| (pair.name, pair.value)).collect();
+                $start?;
+                Ok(crate::bindings::$world::exports::gantry::plugin::lifecycle::PluginInfo {
+                    name: $plugin::NAME.into(),
+                    version: $plugin::VERSION.into(),
+                    language: "rust".into(),
+                })
+            }
+
+            fn self_check() -> Result<(), String> {
+                $self_check
+            }
+        }
+    };
 }
-
-fn verdict_byte(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::Skip => 0,
-        Verdict::Deliver => 1,
-        Verdict::Undecided => 2,
-    }
-}
-
-thread_local! {
-    static OPENED: RefCell<BTreeMap<u32, Box<dyn Opened>>> = const { RefCell::new(BTreeMap::new()) };
-}
-
-impl<F: Filter + Identity> lifecycle::Guest for Exported<F> {
-    fn init(_: lifecycle::PluginContext) -> Result<lifecycle::PluginInfo, String> {
-        // A panic is a trap without a reason for the host: its text leaves through the log first.
-        #[cfg(target_family = "wasm")]
-        std::panic::set_hook(Box::new(|panic| crate::host::log(crate::host::Level::Error, &panic.to_string())));
-        Ok(lifecycle::PluginInfo { name: F::NAME.into(), version: F::VERSION.into(), language: "rust".into() })
-    }
-
-    fn self_check() -> Result<(), String> {
-        F::self_check()
-    }
-}
-
-impl<F: Filter + Identity> wit::Guest for Exported<F> {
-    fn open(id: u32, subscription: wit::Subscription) -> Result<wit::Plan, String> {
-        let wit::Subscription { group, topic, params } = subscription;
-        let params = params.into_iter().map(|pair| (pair.name, pair.value)).collect();
-        let (filter, plan) = open::<F>(&Subscription { topic, group, params })?;
-        OPENED.with_borrow_mut(|opened| opened.insert(id, Box::new(filter)));
-        Ok(plan)
-    }
-
-    fn evaluate(id: u32, batch: wit::Batch) -> Vec<u8> {
-        // An unknown id gets no verdicts, which the host takes for the fault it is.
-        OPENED.with_borrow(|opened| opened.get(&id).map(|filter| filter.evaluate(&batch)).unwrap_or_default())
-    }
-}
-
-/// Opens a filter and takes its plan; the test double does the same.
-pub(crate) fn open<F: Filter>(subscription: &Subscription) -> Result<(F, wit::Plan), String> {
-    let filter = F::open(subscription)?;
-    let plan = wit::Plan { columns: filter.columns(), tags: filter.tags(), max_batch: filter.max_batch() };
-    Ok((filter, plan))
-}
+use lifecycle;

@@ -1,8 +1,11 @@
 //! What a message filter is.
 
-use std::{fmt::Display, str::FromStr};
+use std::ops::Deref;
 
-use crate::column::{Column, Columns};
+use crate::{
+    column::{Column, Columns},
+    params::Params,
+};
 
 /// Decides which messages a consumer group sees. The broker keeps several instances of one plugin and opens each of them
 /// for every topic and group that it is bound to: keep here what follows from the parameters, nothing that must be true
@@ -63,32 +66,15 @@ pub struct Subscription {
     pub topic: String,
     /// The consumer group.
     pub group: String,
-    /// Parameters by name, each name once.
-    pub params: Vec<(String, String)>,
+    /// The parameters.
+    pub params: Params,
 }
 
-impl Subscription {
-    /// A parameter, if it is given.
-    pub fn param(&self, name: &str) -> Option<&str> {
-        self.params.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
-    }
+/// A subscription's parameters are asked of it directly.
+impl Deref for Subscription {
+    type Target = Params;
 
-    /// A parameter that must be given.
-    pub fn require(&self, name: &str) -> Result<&str, String> {
-        self.param(name).ok_or_else(|| format!("the parameter `{name}` is missing"))
-    }
-
-    /// A parameter that reads as a `T`, if it is given.
-    pub fn parse<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, String> {
-        let read = |value: &str| value.parse().map_err(|error| format!("the parameter `{name}` is {value:?}: {error}"));
-        self.param(name).map(read).transpose()
-    }
-
-    /// Refuses parameters that are not among `names`, so that a misspelt one does not silently do nothing.
-    pub fn expect_only(&self, names: &[&str]) -> Result<(), String> {
-        match self.params.iter().find(|(found, _)| !names.contains(&found.as_str())) {
-            Some((unknown, _)) => Err(format!("unknown parameter `{unknown}`; known are {}", names.join(", "))),
-            None => Ok(()),
-        }
+    fn deref(&self) -> &Params {
+        &self.params
     }
 }

@@ -1,11 +1,11 @@
 //! What a plugin may ask of the broker. In native tests the answers come from [`TestHost`](crate::testing::TestHost).
 
 #[cfg(target_family = "wasm")]
-use crate::bindings::gantry::plugin::host as wit;
+use crate::bindings::filter::gantry::plugin::host as wit;
 #[cfg(not(target_family = "wasm"))]
 use crate::testing::host as wit;
 
-pub use crate::bindings::gantry::plugin::host::Level;
+pub use crate::bindings::filter::gantry::plugin::host::Level;
 
 /// Writes one line to the broker's log, cut at 1 KiB; the broker keeps only so many a second.
 pub fn log(level: Level, message: &str) {

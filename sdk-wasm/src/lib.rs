@@ -38,30 +38,50 @@
 //! The same code runs natively in `cargo test` against [`testing::TestHost`]. The contract itself is `wit/plugin.wit`; this
 //! crate only makes it pleasant. It holds no policy: what happens to an undecided message is the broker's matter.
 
+//!
+//! Balancers, metric hooks and alert hooks are written alike: [`Balancer`] with `#[balancer]`, [`MetricHook`] with
+//! `#[metric_hook]`, [`AlertHook`] with `#[alert_hook]`.
+
 #![warn(missing_docs)]
 
-// Generated from the WIT and kept, so that an author builds no generator; what the macros expand to names it.
+pub mod alert;
+pub mod balancer;
+// Not for plugins to use: what the macros expand to names it.
 #[doc(hidden)]
 #[allow(missing_docs)]
-#[rustfmt::skip]
 pub mod bindings;
 mod column;
 #[doc(hidden)]
 pub mod export;
+mod feed;
 mod filter;
 pub mod host;
 mod message;
+pub mod metric;
+mod params;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
+pub use alert::AlertHook;
+pub use balancer::Balancer;
 pub use column::{Cells, Column, Columns, Field, Shape, Source, SystemField};
+pub use feed::{Feed, Series, SeriesKind};
 pub use filter::{Filter, Subscription, Verdict};
-pub use gantry_plugin_macros::{Columns, filter};
+pub use gantry_plugin_macros::{Columns, alert_hook, balancer, filter, metric_hook};
 pub use message::Message;
+pub use metric::MetricHook;
+pub use params::Params;
 
 /// What a plugin's file begins with.
 pub mod prelude {
     pub use crate::{
-        Cells, Column, Columns, Filter, Message, Shape, Source, Subscription, SystemField, Verdict, filter, host,
+        AlertHook, Balancer, Cells, Column, Columns, Feed, Filter, Message, MetricHook, Params, Series, SeriesKind,
+        Shape, Source, Subscription, SystemField, Verdict,
+        alert::{Alert, Severity},
+        alert_hook, balancer,
+        balancer::{Assignment, Binding, BrokerOffer, Load, Member, Placement, QueuePlace, QueueState, SendHint},
+        filter, host,
+        metric::{Family, Samples},
+        metric_hook,
     };
 }

@@ -3,7 +3,7 @@
 use std::slice;
 
 use crate::{
-    bindings::gantry::plugin::types as wit,
+    bindings::filter::gantry::plugin::types as wit,
     column::{Column, Field, Source},
 };
 
@@ -35,6 +35,6 @@ impl<'m> Field<'m> for Message {
 }
 
 #[cfg(target_family = "wasm")]
-use crate::bindings::gantry::plugin::message_access as access;
+use crate::bindings::filter::gantry::plugin::message_access as access;
 #[cfg(not(target_family = "wasm"))]
 use crate::testing::access;

@@ -9,7 +9,7 @@ use gantry_model::{
     subscription::Subscription,
     tag::tag_code,
 };
-use gantry_plugin::{Binding, BindingSpec, HostOptions, PluginHost, PluginSpec};
+use gantry_plugin::{Binding, BindingSpec, HostOptions, PluginConfig, PluginHost, PluginSpec};
 use gantry_plugin_build::{Output, Toolchain};
 
 use Verdict::{Deliver, Skip, Undecided};
@@ -48,7 +48,7 @@ fn bound(module: &[u8], folder: &Path) -> Option<(PluginHost, Arc<Binding>)> {
     fs::write(&file, module).ok()?;
     let host = PluginHost::start(HostOptions::default()).ok()?;
     let spec = PluginSpec::new("p", &file).with_param("region.equals", "eu");
-    host.apply(vec![spec], vec![BindingSpec::new("t", "g", "p")]).ok()?;
+    host.apply(PluginConfig::of_filters(vec![spec], vec![BindingSpec::new("t", "g", "p")])).ok()?;
     let binding = host.binding("t", "g")?;
     while binding.pin().is_err_and(|not_ready| not_ready.soon) {
         let seen = host.generation().get();
@@ -89,7 +89,7 @@ fn a_plugin_that_does_not_serve_decides_nothing() {
     assert_eq!((judge(&mut selector), selector.max_batch()), (vec![Undecided], 1));
     assert!(selector.undecided_reason().contains("this is not WebAssembly"), "{}", selector.undecided_reason());
     // Unbound while a pull still holds it: not even undecided, for it is to be looked up again.
-    host.apply(vec![], vec![]).unwrap();
+    host.apply(PluginConfig::default()).unwrap();
     let mut selector = Selector::new(tags("*"), Some(binding));
     assert_eq!(judge(&mut selector), []);
     assert!(selector.undecided_reason().contains("ask again"), "{}", selector.undecided_reason());

@@ -19,7 +19,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use gantry_plugin::PluginHost;
+use gantry_plugin::{HostOptions, PluginHost};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
@@ -74,7 +74,7 @@ impl Node {
             [] => None,
             brokers => {
                 let name = if let [only] = brokers { &only.name } else { &plan.node };
-                Some(start_plugins(&config, name)?)
+                Some(start_plugins(&config, &plan, name)?)
             }
         };
         let mut brokers = Vec::new();
@@ -142,10 +142,14 @@ impl Node {
     }
 }
 
-fn start_plugins(config: &Config, broker: &str) -> Result<PluginHost> {
+/// Folder of plugins' former versions and compiled code, in the node's data.
+const SHELF: &str = "gantry.plugins";
+
+fn start_plugins(config: &Config, plan: &Plan, broker: &str) -> Result<PluginHost> {
     let slots = tokio::runtime::Handle::current().metrics().num_workers();
-    let host = PluginHost::start(config.plugin_options(broker, slots))?;
-    let applied = host.apply(config.plugins.clone(), config.filters.clone());
+    let shelf = Some(plan.data.join(SHELF));
+    let host = PluginHost::start(HostOptions { shelf, ..config.plugin_options(broker, slots) })?;
+    let applied = host.apply(config.plugin_config());
     applied.map_err(|problems| anyhow::anyhow!(reload::listed(&problems)))?;
     Ok(host)
 }

@@ -22,7 +22,7 @@ use gantry_model::{
     offset::{PhysicalOffset, QueueOffset},
     properties,
 };
-use gantry_plugin::{Binding, BindingSpec, HostOptions, PluginHost, PluginSpec, Verdict};
+use gantry_plugin::{Binding, BindingSpec, HostOptions, PluginConfig, PluginHost, PluginSpec, Verdict};
 use gantry_plugin_build::{Output, Toolchain};
 
 const MESSAGES: usize = 1_024;
@@ -159,7 +159,8 @@ fn bind(host: &PluginHost, file: &Path, arguments: &[String]) -> Result<Arc<Bind
     };
     fs::copy(source, file)?;
     let spec = params.iter().fold(PluginSpec::new("p", file), |spec, (name, value)| spec.with_param(name, value));
-    host.apply(vec![spec], vec![BindingSpec::new("orders", "g", "p")]).map_err(|problems| problems[0].to_string())?;
+    host.apply(PluginConfig::of_filters(vec![spec], vec![BindingSpec::new("orders", "g", "p")]))
+        .map_err(|problems| problems[0].to_string())?;
     let binding = host.binding("orders", "g").ok_or("the binding is missing")?;
     loop {
         let seen = host.generation().get();

@@ -6,9 +6,11 @@ use wasmparser::{Parser, Payload};
 use crate::{refusal::Refusal, spec::World};
 
 /// Version of the contract in `sdk-wasm/wit`.
-pub const ABI_VERSION: &str = "0.1.0";
+pub const ABI_VERSION: &str = "0.2.0";
 const PACKAGE: &str = "gantry:plugin/";
 const OFFERED: [&str; 3] = ["host", "message-access", "types"];
+/// In every world, or what a world may have besides: not what tells one from another.
+const NOT_TELLING: [&str; 2] = ["lifecycle", "feed"];
 
 /// A file read down to its names.
 #[derive(Debug)]
@@ -28,11 +30,18 @@ pub(crate) enum Kind {
     Component,
 }
 
+type Interface = (&'static str, &'static [&'static str]);
+const LIFECYCLE: Interface = ("lifecycle", &["init", "self-check"]);
+const FEED: Interface = ("feed", &["wants", "series-added", "series-removed"]);
+
 impl World {
     /// Interfaces that a plugin of this world exports, with their functions.
-    fn exports(self) -> &'static [(&'static str, &'static [&'static str])] {
+    fn exports(self) -> &'static [Interface] {
         match self {
-            World::MessageFilter => &[("lifecycle", &["init", "self-check"]), ("filter", &["open", "evaluate"])],
+            World::MessageFilter => &[LIFECYCLE, ("filter", &["open", "evaluate"])],
+            World::QueueBalancer => &[LIFECYCLE, ("balancer", &["open", "route", "place", "select", "assign"])],
+            World::MetricHook => &[LIFECYCLE, FEED, ("metrics", &["families", "on-tick"])],
+            World::AlertHook => &[LIFECYCLE, FEED, ("alerts", &["on-tick"])],
         }
     }
 }
@@ -117,9 +126,8 @@ impl Anatomy {
 
     fn check_exports(&self, world: World, ours: &[String]) -> Result<(), Refusal> {
         let has = |interface: &str| ours.iter().any(|name| name[PACKAGE.len()..].split('@').next() == Some(interface));
-        // `lifecycle` is shared by all worlds; the others tell them apart.
-        let telling: Vec<_> = world.exports().iter().filter(|(interface, _)| *interface != "lifecycle").collect();
-        if !telling.iter().any(|(interface, _)| has(interface)) {
+        let mut telling = world.exports().iter().filter(|(interface, _)| !NOT_TELLING.contains(interface));
+        if !telling.any(|(interface, _)| has(interface)) {
             let mut found: Vec<String> = if ours.is_empty() { self.exports.clone() } else { ours.to_vec() };
             found.dedup();
             found.truncate(4);

@@ -3,16 +3,16 @@
 use std::{fs::File, io::Read, path::Path, time::Instant};
 
 use sha2::{Digest, Sha256};
-use wasmtime::component::Component;
+use wasmtime::component::{Component, InstancePre};
 use wit_component::ComponentEncoder;
 
 use crate::{
     anatomy::{Anatomy, Kind},
     engine::Runtime,
+    exports::Places,
     guest::Guest,
     refusal::{Refusal, one_line, root_cause},
     spec::World,
-    wit::MessageFilterPre,
 };
 
 /// Largest plugin file that is read. Interpreters compiled to wasm have 20 MB.
@@ -25,7 +25,9 @@ pub(crate) struct Code {
     pub(crate) kind: Kind,
     pub(crate) imports: Vec<String>,
     pub(crate) compile_ms: u64,
-    pub(crate) pre: MessageFilterPre<Guest>,
+    pub(crate) world: World,
+    pub(crate) pre: InstancePre<Guest>,
+    pub(crate) places: Places,
 }
 
 /// The whole file, or why not.
@@ -48,6 +50,11 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, Refusal> {
     Ok(bytes)
 }
 
+/// Enough of a hash to tell versions apart.
+pub(crate) fn short(sha256: &str) -> &str {
+    sha256.get(..12).unwrap_or(sha256)
+}
+
 /// The name of a file's contents.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -66,21 +73,23 @@ impl Code {
         };
         let component = Component::from_binary(runtime.engine(), encoded.as_deref().unwrap_or(bytes))
             .map_err(|error| unusable("compiled", root_cause(&*error)))?;
-        let linked = runtime.linker().instantiate_pre(&component).and_then(MessageFilterPre::new);
-        let pre = linked.map_err(|error| unusable("linked", one_line(&format!("{error:#}"))))?;
+        let linked = runtime.linker().instantiate_pre(&component).and_then(|pre| Ok((Places::find(world, &pre)?, pre)));
+        let (places, pre) = linked.map_err(|error| unusable("linked", one_line(&format!("{error:#}"))))?;
         Ok(Code {
             sha256: sha256_hex(bytes),
             size_bytes: bytes.len(),
             kind: anatomy.kind,
             imports: anatomy.imports,
             compile_ms: started.elapsed().as_millis() as u64,
+            world,
             pre,
+            places,
         })
     }
 
     /// Enough of the hash to tell versions apart.
     pub(crate) fn short_hash(&self) -> &str {
-        &self.sha256[..12]
+        short(&self.sha256)
     }
 }
 

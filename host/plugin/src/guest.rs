@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::{
     limits::{Deadline, Limits},
-    wit::gantry::plugin::{
+    wit::filter::gantry::plugin::{
         host::{self, Level},
         message_access,
     },
@@ -72,6 +72,12 @@ impl Shared {
     pub(crate) fn new(plugin: Arc<str>) -> Self {
         let lines = Mutex::new(Lines { since: Instant::now(), written: 0, dropped: 0 });
         Shared { plugin, clock: Clock::system(), lines, counters: Mutex::default() }
+    }
+
+    /// The same plugin's, for a trial: what its instances log and count there is not seen.
+    pub(crate) fn apart(&self) -> Self {
+        let silent = Lines { since: Instant::now(), written: LOG_LINES_MAX, dropped: 0 };
+        Shared { lines: Mutex::new(silent), ..Shared::new(self.plugin.clone()) }
     }
 
     pub(crate) fn counters(&self) -> BTreeMap<String, u64> {
@@ -147,6 +153,9 @@ impl message_access::Host for Guest {
 }
 
 impl crate::wit::shapes::Host for Guest {}
+impl crate::wit::balancer::gantry::plugin::types::Host for Guest {}
+impl crate::wit::metric::gantry::plugin::types::Host for Guest {}
+impl crate::wit::alert::gantry::plugin::types::Host for Guest {}
 
 fn judged<R>(index: u32, read: impl FnOnce(&MessageView<'_>) -> R) -> Option<R> {
     if !JUDGED.is_set() {
@@ -177,7 +186,7 @@ mod tests {
 
     #[test]
     fn guests_cannot_fill_the_log_or_the_counters() {
-        use crate::wit::gantry::plugin::host::Host as _;
+        use crate::wit::filter::gantry::plugin::host::Host as _;
         let mut guest = guest();
         for line in 0..1_000 {
             guest.log(Level::Debug, format!("line {line}"));
@@ -199,7 +208,7 @@ mod tests {
 
     #[test]
     fn without_a_batch_lazy_access_is_empty() {
-        use crate::wit::gantry::plugin::message_access::Host as _;
+        use crate::wit::filter::gantry::plugin::message_access::Host as _;
         assert_eq!((guest().body(0, 0, 10), guest().property(0, "p".into())), (Vec::new(), None));
     }
 }

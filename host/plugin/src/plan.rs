@@ -5,7 +5,7 @@ use gantry_model::{properties, tag};
 use crate::{
     columns::Extractor,
     wit::{
-        exports::gantry::plugin::filter,
+        filter::exports::gantry::plugin::filter,
         shapes::{Shape, Source, SystemField},
     },
 };

@@ -4,9 +4,12 @@ use std::{path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwapOption;
 use gantry_base::{clock::Clock, metric::Counter};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
-use crate::{guest::Shared, refusal::Refusal, spec::World, version::Version};
+use crate::{
+    guest::Shared, history::History, refusal::Refusal, shadow::ShadowReport, spec::World, specimen::Recent,
+    version::Version,
+};
 
 /// Lives from its first appearance in the configuration until it is taken out.
 pub(crate) struct Plugin {
@@ -15,6 +18,9 @@ pub(crate) struct Plugin {
     pub(crate) shared: Arc<Shared>,
     pub(crate) swaps: Counter,
     pub(crate) refusals: Counter,
+    /// Messages that it judged lately, for a version that is to replace this one.
+    pub(crate) recent: Recent,
+    history: Mutex<History>,
     report: Mutex<Report>,
 }
 
@@ -28,6 +34,12 @@ pub(crate) struct Report {
     pub(crate) refusal: Option<String>,
     /// What is odd about the file although nothing was refused.
     pub(crate) note: Option<String>,
+    /// An operator took it out of service.
+    pub(crate) disabled: bool,
+    /// Hashes of the versions that can be gone back to, latest last.
+    pub(crate) kept: Vec<String>,
+    /// What the version that serves would have changed, by the messages before it.
+    pub(crate) shadow: Option<ShadowReport>,
 }
 
 impl Plugin {
@@ -39,6 +51,8 @@ impl Plugin {
             current: ArcSwapOption::empty(),
             swaps: Counter::default(),
             refusals: Counter::default(),
+            recent: Recent::default(),
+            history: Mutex::default(),
             report: Mutex::default(),
         }
     }
@@ -71,8 +85,26 @@ impl Plugin {
         self.report.lock().refusal = refusal.map(Refusal::to_string);
     }
 
+    /// Why nothing serves.
     pub(crate) fn last_refusal(&self) -> Option<String> {
-        self.report.lock().refusal.clone()
+        let report = self.report.lock();
+        if report.disabled { Some("it is disabled".to_owned()) } else { report.refusal.clone() }
+    }
+
+    pub(crate) fn set_disabled(&self, disabled: bool) {
+        self.report.lock().disabled = disabled;
+    }
+
+    pub(crate) fn set_kept(&self, kept: Vec<String>) {
+        self.report.lock().kept = kept;
+    }
+
+    pub(crate) fn set_shadow(&self, shadow: Option<ShadowReport>) {
+        self.report.lock().shadow = shadow;
+    }
+
+    pub(crate) fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock()
     }
 
     pub(crate) fn note(&self, note: Option<String>) {

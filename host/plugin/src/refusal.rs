@@ -104,6 +104,45 @@ pub enum Refusal {
         /// The plugin's words.
         reason: String,
     },
+    /// Other bytes than the configuration pins.
+    #[error("its SHA-256 is {found}, the configuration pins {expected}; correct `sha256` or bring back that file")]
+    Pinned {
+        /// Hash of the file.
+        found: String,
+        /// The configured one.
+        expected: String,
+    },
+    /// Not signed, or not by whom is trusted.
+    #[error("it is not signed as plugins.trusted_keys and plugins.require_signed ask for: {0}")]
+    Signature(String),
+    /// A version that was gone back from.
+    #[error(
+        "this version ({}) was given up before; it is loaded when its file changes, or by `gantry plugin reload`", 
+        &sha256[..12.min(sha256.len())]
+    )]
+    Shunned {
+        /// Its hash.
+        sha256: String,
+    },
+    /// Its cases cannot be read.
+    #[error("its cases cannot be read: {0}")]
+    Cases(String),
+    /// It does not answer as its own cases say.
+    #[error("it fails its case {name:?}: {problem}")]
+    Case {
+        /// The case.
+        name: String,
+        /// What it answered instead.
+        problem: String,
+    },
+    /// It would judge too many recent messages otherwise.
+    #[error("{report}; shadow_differs_max_percent allows {most} %")]
+    Shadow {
+        /// How it differs.
+        report: String,
+        /// What the configuration allows, percent.
+        most: u8,
+    },
     /// A plan that cannot be served.
     #[error("its plan for {subscription} cannot be served: {reason}")]
     Plan {

@@ -1,18 +1,15 @@
 //! Judging messages with one pinned version.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use gantry_model::message::MessageView;
 
 use crate::{
-    binding::Binding,
+    admitted::Admitted,
     guest::Judged,
     plan::{Plan, TagSet},
-    slot::{Cause, Fault},
-    version::{Instance, Version},
+    slot::Fault,
+    version::Instance,
 };
 
 /// What is to become of one message.
@@ -26,12 +23,10 @@ pub enum Verdict {
     Undecided,
 }
 
-/// One version, held from the first message of a pull to its last. Dropping it is cheap: the last user of an old version
-/// is never a worker.
+/// One version of a filter, held from the first message of a pull to its last. Dropping it is cheap: the last user of an old
+/// version is never a worker.
 pub struct Run {
-    binding: Arc<Binding>,
-    version: Arc<Version>,
-    probe: bool,
+    held: Admitted,
     fault: Option<String>,
 }
 
@@ -39,13 +34,13 @@ pub struct Run {
 struct Stopped;
 
 impl Run {
-    pub(crate) fn new(binding: Arc<Binding>, version: Arc<Version>, probe: bool) -> Self {
-        Run { binding, version, probe, fault: None }
+    pub(crate) fn new(held: Admitted) -> Self {
+        Run { held, fault: None }
     }
 
     /// `name@hash` of the version.
     pub fn label(&self) -> &str {
-        &self.version.label
+        &self.held.version.label
     }
 
     /// Tags that the plugin restricts itself to. Entries of other tag codes need not be read; messages with other tags
@@ -61,7 +56,7 @@ impl Run {
 
     /// Whether [`judge`](Self::judge) should be called where blocking is allowed: the version lately used up a deadline.
     pub fn wants_blocking(&self) -> bool {
-        self.version.suspect()
+        self.held.version.suspect()
     }
 
     /// Why the last verdict is [`Undecided`](Verdict::Undecided).
@@ -74,8 +69,9 @@ impl Run {
     pub fn judge(&mut self, messages: &[MessageView<'_>], verdicts: &mut Vec<Verdict>) {
         let started = Instant::now();
         let before = verdicts.len();
-        let version = self.version.clone();
-        if let Some(plan) = version.plan(self.binding.id) {
+        self.held.binding.plugin.recent.offer(self.held.binding.id, messages, started);
+        let version = self.held.version.clone();
+        if let Some(plan) = version.plan(self.held.binding.id) {
             let mut judging =
                 Judging { run: self, plan, instance: version.slot(), picked: Vec::with_capacity(plan.max_batch) };
             let mut done = 0;
@@ -90,11 +86,11 @@ impl Run {
     }
 
     fn plan(&self) -> Option<&Plan> {
-        self.version.plan(self.binding.id)
+        self.held.version.plan(self.held.binding.id)
     }
 
     fn note(&self, verdicts: &[Verdict], took: Duration) {
-        let stats = &self.binding.stats;
+        let stats = &self.held.binding.stats;
         let count = |wanted: Verdict| verdicts.iter().filter(|verdict| **verdict == wanted).count() as u64;
         let (delivered, undecided) = (count(Verdict::Deliver), count(Verdict::Undecided));
         stats.messages.add(verdicts.len() as u64);
@@ -104,62 +100,18 @@ impl Run {
         stats.nanoseconds.add(took.as_nanos() as u64);
     }
 
-    /// One call came back well.
-    fn note_success(&mut self) {
-        self.version.note_batch(false);
-        if std::mem::take(&mut self.probe) {
-            self.binding.breaker.reset();
-            self.binding.news.announce();
-            tracing::info!(
-                version = self.version.label,
-                topic = self.binding.topic,
-                group = self.binding.group,
-                "the filter works again"
-            );
-        }
-    }
-
-    /// One call went wrong.
-    fn note_fault(&mut self, fault: &Fault) {
-        self.binding.stats.faults(fault.cause).add(1);
-        self.version.note_batch(fault.cause == Cause::Deadline);
-    }
-
     /// A message could not be decided even alone and by a fresh instance.
     fn blame(&mut self, message: &MessageView<'_>, fault: &Fault) {
-        let (version, binding) = (&self.version, &self.binding);
         self.fault = Some(format!(
             "{} cannot decide the message at queue offset {} of queue {}: {fault}",
-            version.label, message.queue_offset, message.queue_id
+            self.label(),
+            message.queue_offset,
+            message.queue_id
         ));
-        tracing::debug!(
-            version = version.label,
-            topic = binding.topic,
-            group = binding.group,
-            queue_id = message.queue_id,
-            queue_offset = message.queue_offset.0,
-            "the filter failed: {fault}"
-        );
-        if let Some(until) = binding.breaker.fault(Instant::now(), std::mem::take(&mut self.probe)) {
-            binding.news.announce_at(until);
-            tracing::warn!(
-                version = version.label,
-                topic = binding.topic,
-                group = binding.group,
-                queue_id = message.queue_id,
-                queue_offset = message.queue_offset.0,
-                "the filter failed too often and rests for {} s, then it is tried again; last fault: {fault}",
-                until.saturating_duration_since(Instant::now()).as_secs_f32().round()
-            );
-        }
-    }
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        if self.probe {
-            self.binding.breaker.release_probe(Instant::now());
-        }
+        self.held.blame(&Fault {
+            cause: fault.cause,
+            text: format!("{fault} (queue {}, queue offset {})", message.queue_id, message.queue_offset),
+        });
     }
 }
 
@@ -181,7 +133,7 @@ impl Judging<'_, '_> {
         let outcome = match answer {
             Ok((count, answer)) => {
                 if !picked.is_empty() {
-                    self.run.note_success();
+                    self.run.held.note_success();
                 }
                 verdicts.resize(base + count, Verdict::Skip);
                 self.accept(messages, &picked, &answer, base, verdicts).map(|()| count)
@@ -204,7 +156,7 @@ impl Judging<'_, '_> {
     fn call(&mut self, messages: &[MessageView<'_>], picked: &mut Vec<usize>) -> Result<(usize, Vec<u8>), Fault> {
         picked.clear();
         let (plan, run) = (self.plan, &mut *self.run);
-        let (version, id) = (run.version.clone(), run.binding.id);
+        let (version, id) = (run.held.version.clone(), run.held.binding.id);
         let mut count = 0;
         let answer = self.instance.with(|slot| {
             slot.clear(&plan.extractor);
@@ -222,11 +174,11 @@ impl Judging<'_, '_> {
             if picked.is_empty() {
                 return Ok(Vec::new());
             }
-            run.binding.stats.calls.add(1);
+            run.held.binding.stats.calls.add(1);
             let judged = Judged { messages, picked };
             slot.evaluate(version.runtime(), version.wiring.deadline, id, &plan.extractor, judged)
         });
-        answer.map(|answer| (count, answer)).inspect_err(|fault| run.note_fault(fault))
+        answer.map(|answer| (count, answer)).inspect_err(|fault| run.held.note_fault(fault))
     }
 
     fn accept(
@@ -247,7 +199,9 @@ impl Judging<'_, '_> {
                     let view = &messages[*message];
                     self.run.fault = Some(format!(
                         "{} says that it cannot decide the message at queue offset {} of queue {}",
-                        self.run.version.label, view.queue_offset, view.queue_id
+                        self.run.label(),
+                        view.queue_offset,
+                        view.queue_id
                     ));
                     return Err(Stopped);
                 }
@@ -280,7 +234,7 @@ impl Judging<'_, '_> {
                 }
             }
         }
-        self.run.note_success();
+        self.run.held.note_success();
         Ok(picked.last().map_or(0, |last| last + 1))
     }
 }

@@ -1,24 +1,24 @@
 //! One instance of a plugin: a store, the instance in it, and the buffers of its batches.
 
+mod balancer;
+mod filter;
+mod hook;
+
 use std::{fmt, sync::Arc, time::Duration};
 
-use gantry_model::message::MessageView;
+use rustc_hash::FxHashMap;
 use wasmtime::{Store, Trap};
 
+use self::hook::Told;
 use crate::{
     code::Code,
-    columns::{Extractor, Scratch},
+    columns::Scratch,
     engine::Runtime,
-    guest::{Guest, JUDGED, Judged, Shared},
+    exports::WorldExports,
+    frames,
+    guest::{Guest, Shared},
     refusal::{Refusal, one_line, root_cause},
-    wit::{
-        MessageFilter,
-        exports::gantry::plugin::{
-            filter::{self, Batch},
-            lifecycle::{PluginContext, PluginInfo},
-        },
-        shapes::Pair,
-    },
+    wit,
 };
 
 /// Processor time of `init`, `self-check` and `open`.
@@ -34,11 +34,24 @@ pub(crate) struct Making<'a> {
     pub(crate) memory_limit_bytes: u64,
 }
 
+/// Name, version and language in the plugin's own words.
+pub(crate) struct Info {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) language: String,
+}
+
 /// An instance that answered `init`. After a fault it must be dropped: its memory can be in any state.
 pub(crate) struct Slot {
     store: Store<Guest>,
-    guest: MessageFilter,
+    exports: WorldExports,
+    carried: Option<wit::carried::Carried>,
+    /// Of a filter.
     scratch: Scratch,
+    /// Of a balancer: by binding and topic, the board that it was shown last.
+    boards: FxHashMap<u32, FxHashMap<String, u64>>,
+    /// Of a hook.
+    told: Told,
 }
 
 /// A call that did not come back as it should.
@@ -54,7 +67,7 @@ pub(crate) enum Cause {
     Trap,
     Deadline,
     Memory,
-    /// A verdict list that is none.
+    /// An answer that is none.
     Result,
 }
 
@@ -66,12 +79,13 @@ impl fmt::Display for Fault {
 
 impl Slot {
     /// Instantiates and initialises.
-    pub(crate) fn make(runtime: &Runtime, making: &Making<'_>) -> Result<(Self, PluginInfo), Refusal> {
+    pub(crate) fn make(runtime: &Runtime, making: &Making<'_>) -> Result<(Self, Info), Refusal> {
         let mut store = runtime.store(making.shared.clone(), making.memory_limit_bytes);
         let in_flight = runtime.call(&mut store, START_BUDGET);
-        let guest = making.code.pre.instantiate(&mut store);
+        let code = making.code;
+        let made = code.pre.instantiate(&mut store).and_then(|instance| code.places.load(&mut store, &instance));
         drop(in_flight);
-        let guest = guest.map_err(|error| {
+        let exports = made.map_err(|error| {
             let fault = fault(&error, &mut store, START_BUDGET);
             // Linking checks names, instantiation checks types: what did not run cannot have trapped.
             match fault.cause == Cause::Trap && !error.is::<Trap>() {
@@ -79,91 +93,83 @@ impl Slot {
                 false => refused("instantiation", fault),
             }
         })?;
-        let mut slot = Slot { store, guest, scratch: Scratch::default() };
-        let params = pairs(making.params);
-        let context = PluginContext { plugin: making.plugin, broker: making.broker, params: &params };
-        let answer =
-            slot.call(runtime, START_BUDGET, |guest, store| guest.gantry_plugin_lifecycle().call_init(store, context));
-        match answer.map_err(|fault| refused("init", fault))? {
+        let mut slot = Slot {
+            store,
+            exports: exports.world,
+            carried: exports.carried,
+            scratch: Scratch::default(),
+            boards: FxHashMap::default(),
+            told: Told::default(),
+        };
+        match slot.init(runtime, making).map_err(|fault| refused("init", fault))? {
             Ok(info) => Ok((slot, info)),
             Err(reason) => Err(Refusal::SaidNo { call: "init".into(), reason: one_line(&reason) }),
         }
     }
 
+    /// The same call in every world; the types of its arguments are each world's own.
+    fn init(&mut self, runtime: &Runtime, making: &Making<'_>) -> Result<Result<Info, String>, Fault> {
+        macro_rules! owned {
+            ($guest:ident, $store:ident, $world:ident) => {{
+                use wit::$world::{exports::gantry::plugin::lifecycle, gantry::plugin::types::Pair};
+                let pair = |(name, value): &(String, String)| Pair { name: name.clone(), value: value.clone() };
+                let context = lifecycle::PluginContext {
+                    plugin: making.plugin.to_owned(),
+                    broker: making.broker.to_owned(),
+                    params: making.params.iter().map(pair).collect(),
+                };
+                $guest.gantry_plugin_lifecycle().call_init($store, &context).map(|answer| {
+                    answer.map(|info| Info { name: info.name, version: info.version, language: info.language })
+                })
+            }};
+        }
+        self.call(runtime, START_BUDGET, |exports, store| {
+            Some(match exports {
+                WorldExports::Filter(guest) => {
+                    use wit::{filter::exports::gantry::plugin::lifecycle, shapes::Pair};
+                    let params: Vec<Pair<'_>> =
+                        making.params.iter().map(|(name, value)| Pair { name, value }).collect();
+                    let context =
+                        lifecycle::PluginContext { plugin: making.plugin, broker: making.broker, params: &params };
+                    guest.gantry_plugin_lifecycle().call_init(store, context).map(|answer| {
+                        answer.map(|info| Info { name: info.name, version: info.version, language: info.language })
+                    })
+                }
+                WorldExports::Balancer(guest) => owned!(guest, store, balancer),
+                WorldExports::Metric(guest) => owned!(guest, store, metric),
+                WorldExports::Alert(guest) => owned!(guest, store, alert),
+            })
+        })
+    }
+
     pub(crate) fn self_check(&mut self, runtime: &Runtime) -> Result<(), Refusal> {
-        let answer =
-            self.call(runtime, START_BUDGET, |guest, store| guest.gantry_plugin_lifecycle().call_self_check(store));
+        let answer = self.call(runtime, START_BUDGET, |exports, store| {
+            Some(match exports {
+                WorldExports::Filter(guest) => guest.gantry_plugin_lifecycle().call_self_check(store),
+                WorldExports::Balancer(guest) => guest.gantry_plugin_lifecycle().call_self_check(store),
+                WorldExports::Metric(guest) => guest.gantry_plugin_lifecycle().call_self_check(store),
+                WorldExports::Alert(guest) => guest.gantry_plugin_lifecycle().call_self_check(store),
+            })
+        });
         let answer = answer.map_err(|fault| refused("self-check", fault))?;
         answer.map_err(|reason| Refusal::SaidNo { call: "self-check".into(), reason: one_line(&reason) })
     }
 
-    /// Opens subscription `id`. The outer error ends the instance, the inner one is the plugin's own no.
-    pub(crate) fn open(
-        &mut self,
-        runtime: &Runtime,
-        id: u32,
-        (topic, group): (&str, &str),
-        params: &[(String, String)],
-    ) -> Result<Result<filter::Plan, String>, Fault> {
-        let params = pairs(params);
-        let subscription = filter::Subscription { group, topic, params: &params };
-        self.call(runtime, START_BUDGET, |guest, store| guest.gantry_plugin_filter().call_open(store, id, subscription))
-    }
-
-    pub(crate) fn clear(&mut self, extractor: &Extractor) {
-        extractor.clear(&mut self.scratch);
-    }
-
-    /// Adds a message to the batch; `false` when the batch should be sent.
-    pub(crate) fn push(&mut self, extractor: &Extractor, message: &MessageView<'_>) -> bool {
-        extractor.push(&mut self.scratch, message)
-    }
-
-    /// Judges the batch that was pushed, which is `judged`. One byte a message, each 0, 1 or 2.
-    pub(crate) fn evaluate(
-        &mut self,
-        runtime: &Runtime,
-        budget: Duration,
-        id: u32,
-        extractor: &Extractor,
-        judged: Judged<'_>,
-    ) -> Result<Vec<u8>, Fault> {
-        let rows = self.scratch.rows();
-        let queue_id = judged.messages.first().map_or(0, |message| message.queue_id);
-        let scratch = std::mem::take(&mut self.scratch);
-        let columns = extractor.columns(&scratch);
-        let batch = Batch { queue_id, count: rows as u32, columns: &columns };
-        let answer = JUDGED.set(judged, || {
-            self.call(runtime, budget, |guest, store| guest.gantry_plugin_filter().call_evaluate(store, id, batch))
-        });
-        drop(columns);
-        self.scratch = scratch;
-        let verdicts = answer?;
-        let wrong = |text: String| Err(Fault { cause: Cause::Result, text });
-        if verdicts.len() != rows {
-            return wrong(format!("it answered {} verdicts for {rows} messages", verdicts.len()));
-        }
-        match verdicts.iter().find(|verdict| **verdict > 2) {
-            Some(verdict) => wrong(format!("it answered the verdict {verdict}, expected 0, 1 or 2")),
-            None => Ok(verdicts),
-        }
-    }
-
+    /// `None` of `call` = it asks what instances of this world do not have.
     fn call<R>(
         &mut self,
         runtime: &Runtime,
         budget: Duration,
-        call: impl FnOnce(&MessageFilter, &mut Store<Guest>) -> wasmtime::Result<R>,
+        call: impl FnOnce(&WorldExports, &mut Store<Guest>) -> Option<wasmtime::Result<R>>,
     ) -> Result<R, Fault> {
         let in_flight = runtime.call(&mut self.store, budget);
-        let answer = call(&self.guest, &mut self.store);
+        let answer = call(&self.exports, &mut self.store);
         drop(in_flight);
-        answer.map_err(|error| fault(&error, &mut self.store, budget))
+        match answer {
+            Some(answer) => answer.map_err(|error| fault(&error, &mut self.store, budget)),
+            None => Err(Fault { cause: Cause::Result, text: "a plugin of this world is not asked that".to_owned() }),
+        }
     }
-}
-
-fn pairs(params: &[(String, String)]) -> Vec<Pair<'_>> {
-    params.iter().map(|(name, value)| Pair { name, value }).collect()
 }
 
 fn refused(call: &'static str, fault: Fault) -> Refusal {
@@ -172,9 +178,10 @@ fn refused(call: &'static str, fault: Fault) -> Refusal {
 
 /// What went wrong in words; the guest's own last error line is usually the text of its panic.
 fn fault(error: &wasmtime::Error, store: &mut Store<Guest>, budget: Duration) -> Fault {
+    let place = frames::place(error);
     let guest = store.data_mut();
     if guest.deadline.exceeded {
-        let text = format!("it used more than {} ms of processor time and was stopped", budget.as_millis());
+        let text = format!("it used more than {} ms of processor time and was stopped{place}", budget.as_millis());
         return Fault { cause: Cause::Deadline, text };
     }
     let said = guest.last_error.take().map(|line| format!("; it said: {line}")).unwrap_or_default();
@@ -182,12 +189,12 @@ fn fault(error: &wasmtime::Error, store: &mut Store<Guest>, budget: Duration) ->
         let limit = guest.limits.memory_bytes_max();
         return Fault {
             cause: Cause::Memory,
-            text: format!("it asked for {asked} bytes of memory, its limit is {limit}{said}"),
+            text: format!("it asked for {asked} bytes of memory, its limit is {limit}{place}{said}"),
         };
     }
     let text = match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string(),
         None => root_cause(&**error),
     };
-    Fault { cause: Cause::Trap, text: format!("{text}{said}") }
+    Fault { cause: Cause::Trap, text: format!("{text}{place}{said}") }
 }

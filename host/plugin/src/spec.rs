@@ -10,12 +10,18 @@ pub const MEMORY_LIMIT_DEFAULT_BYTES: u64 = 16 << 20;
 pub const MEMORY_LIMIT_RANGE_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 30;
 /// Processor time of one filter batch when nothing else is said.
 pub const DEADLINE_DEFAULT_MS: u64 = 5;
+/// Processor time of one tick of a hook when nothing else is said.
+pub const HOOK_DEADLINE_DEFAULT_MS: u64 = 500;
 /// Range of a filter batch's deadline.
 pub const DEADLINE_RANGE_MS: std::ops::RangeInclusive<u64> = 1..=1_000;
 /// Most plugins of one node.
 pub const PLUGINS_MAX: usize = 256;
-/// Most bindings of one node.
+/// Most filters of one node, and most balancers.
 pub const BINDINGS_MAX: usize = 4_096;
+/// Most calls of plugins in SQL92 subscriptions that are open at a time.
+pub const FUNCTIONS_MAX: usize = 1_024;
+/// Binds a balancer to every topic, or to every group.
+pub const ANY: &str = "*";
 /// Longest plugin name: it becomes part of labels and response fields.
 pub const NAME_LEN_MAX: usize = 64;
 
@@ -26,14 +32,41 @@ pub enum World {
     /// Decides which messages a group sees.
     #[default]
     MessageFilter,
+    /// Decides where messages go and who consumes them.
+    QueueBalancer,
+    /// Makes metrics of metrics.
+    MetricHook,
+    /// Makes alerts of metrics.
+    AlertHook,
 }
 
 impl World {
+    /// All of them.
+    pub const ALL: [World; 4] = [World::MessageFilter, World::QueueBalancer, World::MetricHook, World::AlertHook];
+
     /// As the WIT and the configuration spell it.
     pub fn name(self) -> &'static str {
         match self {
             World::MessageFilter => "message-filter",
+            World::QueueBalancer => "queue-balancer",
+            World::MetricHook => "metric-hook",
+            World::AlertHook => "alert-hook",
         }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<World> {
+        World::ALL.into_iter().find(|world| world.name() == name)
+    }
+
+    /// Whether a plugin of this world has one instance on a node, which may keep state, instead of one for each worker.
+    pub fn is_hook(self) -> bool {
+        matches!(self, World::MetricHook | World::AlertHook)
+    }
+
+    /// Processor time of one call when nothing else is said, ms.
+    pub fn default_deadline_ms(self) -> u64 {
+        if self.is_hook() { HOOK_DEADLINE_DEFAULT_MS } else { DEADLINE_DEFAULT_MS }
     }
 }
 
@@ -59,22 +92,37 @@ pub struct PluginSpec {
     pub world: World,
     /// Parameters of every binding.
     pub params: Vec<(String, String)>,
-    /// Memory of one instance; there is one instance a worker.
+    /// Memory of one instance; there is one instance a worker, and one of a hook.
     pub memory_limit_bytes: u64,
-    /// Processor time of one filter batch.
+    /// Processor time of one call: a filter batch, a balancer's answer, a hook's tick.
     pub deadline_ms: u64,
+    /// What happens to a message that a subscription's call of a filter cannot decide.
+    pub on_error: OnError,
+    /// SHA-256 that the file must have, in hex; `None` = any.
+    pub sha256: Option<String>,
+    /// Refuse a new version of a filter that judges more than this share of recent messages otherwise than the one that
+    /// serves, in percent; `None` = any share.
+    pub shadow_differs_max_percent: Option<u8>,
 }
 
 impl PluginSpec {
     /// A message filter with default limits and no parameters.
     pub fn new(name: impl Into<String>, file: impl Into<PathBuf>) -> Self {
+        PluginSpec::of(World::MessageFilter, name, file)
+    }
+
+    /// A plugin of some world with its default limits and no parameters.
+    pub fn of(world: World, name: impl Into<String>, file: impl Into<PathBuf>) -> Self {
         PluginSpec {
             name: name.into(),
             file: file.into(),
-            world: World::MessageFilter,
+            world,
             params: Vec::new(),
             memory_limit_bytes: MEMORY_LIMIT_DEFAULT_BYTES,
-            deadline_ms: DEADLINE_DEFAULT_MS,
+            deadline_ms: world.default_deadline_ms(),
+            on_error: OnError::Hold,
+            sha256: None,
+            shadow_differs_max_percent: None,
         }
     }
 
@@ -119,21 +167,91 @@ impl BindingSpec {
         override_param(&mut self.params, name, value);
         self
     }
-
-    /// The plugin's parameters with the binding's laid over them.
-    pub(crate) fn merged_params(&self, plugin: &PluginSpec) -> Vec<(String, String)> {
-        let mut params = plugin.params.clone();
-        for (name, value) in &self.params {
-            override_param(&mut params, name, value);
-        }
-        params
-    }
 }
 
-fn override_param(params: &mut Vec<(String, String)>, name: &str, value: &str) {
+/// The plugin's parameters with a binding's laid over them.
+pub(crate) fn merged_params(plugin: &PluginSpec, own: &[(String, String)]) -> Vec<(String, String)> {
+    let mut params = plugin.params.clone();
+    own.iter().for_each(|(name, value)| override_param(&mut params, name, value));
+    params
+}
+
+pub(crate) fn override_param(params: &mut Vec<(String, String)>, name: &str, value: &str) {
     match params.iter_mut().find(|(found, _)| found == name) {
         Some((_, old)) => *old = value.to_owned(),
         None => params.push((name.to_owned(), value.to_owned())),
+    }
+}
+
+/// One `[[balancer]]`: a plugin decides about a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BalancerSpec {
+    /// The topic, or [`ANY`].
+    pub topic: String,
+    /// The consumer group whose assignments it makes, or [`ANY`].
+    pub group: String,
+    /// Name of the plugin.
+    pub plugin: String,
+    /// Parameters that extend or override the plugin's.
+    pub params: Vec<(String, String)>,
+    /// What it is asked; what the plugin itself does not decide is not asked either.
+    pub decides: BTreeSet<Decision>,
+}
+
+/// What a balancer can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decision {
+    /// Which brokers a route offers for writing.
+    Route,
+    /// Which queue a message goes to.
+    SelectQueue,
+    /// Which consumer gets which queue.
+    Assign,
+}
+
+impl Decision {
+    /// All of them.
+    pub const ALL: [Decision; 3] = [Decision::Route, Decision::SelectQueue, Decision::Assign];
+
+    /// As the configuration spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Decision::Route => "route",
+            Decision::SelectQueue => "select-queue",
+            Decision::Assign => "assign",
+        }
+    }
+}
+
+impl BalancerSpec {
+    /// A balancer of every topic and group that is asked everything.
+    pub fn new(plugin: impl Into<String>) -> Self {
+        BalancerSpec {
+            topic: ANY.to_owned(),
+            group: ANY.to_owned(),
+            plugin: plugin.into(),
+            params: Vec::new(),
+            decides: Decision::ALL.into(),
+        }
+    }
+}
+
+/// Everything that a node's plugins are told by its configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PluginConfig {
+    /// `[[plugin]]`. Hooks need nothing more to serve.
+    pub plugins: Vec<PluginSpec>,
+    /// `[[filter]]`.
+    pub filters: Vec<BindingSpec>,
+    /// `[[balancer]]`.
+    pub balancers: Vec<BalancerSpec>,
+}
+
+impl PluginConfig {
+    /// Plugins that are filters.
+    pub fn of_filters(plugins: Vec<PluginSpec>, filters: Vec<BindingSpec>) -> Self {
+        PluginConfig { plugins, filters, balancers: Vec::new() }
     }
 }
 
@@ -142,6 +260,8 @@ fn override_param(params: &mut Vec<(String, String)>, name: &str, value: &str) {
 pub struct HostOptions {
     /// The broker's name, told to plugins.
     pub broker: String,
+    /// Zone of the node, told to balancers; empty = none.
+    pub zone: String,
     /// Threads that judge at the same time: the runtime's workers. There is one instance of each plugin for each.
     pub slots: usize,
     /// Bound on `plugins x slots x memory_limit_bytes`; a configuration beyond it is refused.
@@ -152,17 +272,34 @@ pub struct HostOptions {
     pub rescan: Duration,
     /// When a failing binding pauses.
     pub breaker: BreakerOptions,
+    /// For so long after a swap a version that makes a breaker open is replaced by the one before.
+    pub probation: Duration,
+    /// Former versions of each plugin that are kept, to go back to.
+    pub versions_kept: usize,
+    /// Where plugins' former versions and states lie, and compiled code is cached; `None` = nowhere: nothing outlives the
+    /// process.
+    pub shelf: Option<PathBuf>,
+    /// Keys of whom plugins are taken from, ed25519, 32 bytes each.
+    pub trusted_keys: Vec<[u8; 32]>,
+    /// Whether a file without a signature by one of these keys is refused.
+    pub require_signed: bool,
 }
 
 impl Default for HostOptions {
     fn default() -> Self {
         HostOptions {
             broker: "broker".to_owned(),
+            zone: String::new(),
             slots: 2,
             memory_budget_bytes: 4 << 30,
             debounce: Duration::from_millis(200),
             rescan: Duration::from_secs(2),
             breaker: BreakerOptions::default(),
+            probation: Duration::from_secs(60),
+            versions_kept: 3,
+            shelf: None,
+            trusted_keys: Vec::new(),
+            require_signed: false,
         }
     }
 }
@@ -195,14 +332,17 @@ pub struct ConfigProblem {
 }
 
 /// Finds everything that is wrong with a set.
-pub(crate) fn check(plugins: &[PluginSpec], bindings: &[BindingSpec], options: &HostOptions) -> Vec<ConfigProblem> {
+pub(crate) fn check(config: &PluginConfig, options: &HostOptions) -> Vec<ConfigProblem> {
+    let PluginConfig { plugins, filters, balancers } = config;
     let mut problems = Vec::new();
     let mut problem = |key: String, problem: String| problems.push(ConfigProblem { key, problem });
     if plugins.len() > PLUGINS_MAX {
         problem("plugin".into(), format!("{} plugins are given, at most {PLUGINS_MAX} are allowed", plugins.len()));
     }
-    if bindings.len() > BINDINGS_MAX {
-        problem("filter".into(), format!("{} filters are given, at most {BINDINGS_MAX} are allowed", bindings.len()));
+    for (key, what, count) in [("filter", "filters", filters.len()), ("balancer", "balancers", balancers.len())] {
+        if count > BINDINGS_MAX {
+            problem(key.into(), format!("{count} {what} are given, at most {BINDINGS_MAX} are allowed"));
+        }
     }
     let mut names = BTreeSet::new();
     for plugin in plugins {
@@ -222,6 +362,11 @@ pub(crate) fn check(plugins: &[PluginSpec], bindings: &[BindingSpec], options: &
             let text = format!("{} is out of range, expected {low} to {high} bytes", plugin.memory_limit_bytes);
             problem(key(".memory_limit_bytes"), text);
         }
+        if let Some(pinned) = &plugin.sha256
+            && (pinned.len() != 64 || !pinned.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
+        {
+            problem(key(".sha256"), format!("{pinned:?} is no SHA-256, expected 64 digits of 0-9 and a-f"));
+        }
         if !DEADLINE_RANGE_MS.contains(&plugin.deadline_ms) {
             let (low, high) = (DEADLINE_RANGE_MS.start(), DEADLINE_RANGE_MS.end());
             problem(
@@ -230,22 +375,48 @@ pub(crate) fn check(plugins: &[PluginSpec], bindings: &[BindingSpec], options: &
             );
         }
     }
+    let unfit = |name: &str, world: World| match plugins.iter().find(|plugin| plugin.name == name) {
+        None => Some(format!("there is no plugin {name:?}; add a [[plugin]] of this name")),
+        Some(plugin) if plugin.world != world => {
+            Some(format!("plugin {name:?} is of the world {}, expected {}", plugin.world.name(), world.name()))
+        }
+        Some(_) => None,
+    };
     let mut bound = BTreeSet::new();
-    for binding in bindings {
+    for binding in filters {
         let key = format!("filter of topic {:?} for group {:?}", binding.topic, binding.group);
         if binding.topic.is_empty() || binding.group.is_empty() {
             problem(key.clone(), "topic and group must both be given".into());
         }
-        if !names.contains(binding.plugin.as_str()) {
-            problem(key.clone(), format!("there is no plugin {:?}; add a [[plugin]] of this name", binding.plugin));
+        if let Some(unfit) = unfit(&binding.plugin, World::MessageFilter) {
+            problem(key.clone(), unfit);
         }
         if !bound.insert((&binding.topic, &binding.group)) {
             problem(key, "two filters bind this topic and group; one is allowed".into());
         }
     }
-    let sum = plugins
-        .iter()
-        .fold(0u64, |sum, plugin| sum.saturating_add(plugin.memory_limit_bytes.saturating_mul(options.slots as u64)));
+    let mut bound = BTreeSet::new();
+    for balancer in balancers {
+        let key = format!("balancer of topic {:?} for group {:?}", balancer.topic, balancer.group);
+        if balancer.topic.is_empty() || balancer.group.is_empty() {
+            problem(key.clone(), format!("topic and group must both be given; {ANY:?} is every one"));
+        }
+        if balancer.decides.is_empty() {
+            problem(key.clone(), "it decides nothing; give at least one decision".into());
+        }
+        if let Some(unfit) = unfit(&balancer.plugin, World::QueueBalancer) {
+            problem(key.clone(), unfit);
+        }
+        for decision in &balancer.decides {
+            if !bound.insert((&balancer.topic, &balancer.group, decision)) {
+                problem(key.clone(), format!("two balancers decide {} here; one is allowed", decision.name()));
+            }
+        }
+    }
+    let takes = |plugin: &PluginSpec| {
+        plugin.memory_limit_bytes.saturating_mul(if plugin.world.is_hook() { 1 } else { options.slots as u64 })
+    };
+    let sum = plugins.iter().fold(0u64, |sum, plugin| sum.saturating_add(takes(plugin)));
     if sum > options.memory_budget_bytes {
         let text = format!(
             "{} plugins with one instance for each of {} workers may take {sum} bytes, the budget is {}; lower \
@@ -274,11 +445,22 @@ mod tests {
             PluginSpec::new("a", "a.wasm"),
             PluginSpec::new("a", ""),
             PluginSpec { memory_limit_bytes: 1, deadline_ms: 0, ..PluginSpec::new("b c", "b.wasm") },
+            PluginSpec { world: World::QueueBalancer, ..PluginSpec::new("c", "c.wasm") },
         ];
-        let bindings =
-            [BindingSpec::new("t", "g", "a"), BindingSpec::new("t", "g", "x"), BindingSpec::new("", "g", "a")];
-        let found: Vec<String> =
-            check(&plugins, &bindings, &HostOptions::default()).iter().map(ToString::to_string).collect();
+        let bindings = [
+            BindingSpec::new("t", "g", "a"),
+            BindingSpec::new("t", "g", "x"),
+            BindingSpec::new("", "g", "a"),
+            BindingSpec::new("t", "h", "c"),
+        ];
+        let balancers = vec![
+            BalancerSpec::new("a"),
+            BalancerSpec::new("c"),
+            BalancerSpec { decides: [Decision::Route].into(), ..BalancerSpec::new("c") },
+            BalancerSpec { decides: BTreeSet::new(), topic: "t".into(), ..BalancerSpec::new("c") },
+        ];
+        let config = PluginConfig { plugins: plugins.into(), filters: bindings.into(), balancers };
+        let found: Vec<String> = check(&config, &HostOptions::default()).iter().map(ToString::to_string).collect();
         let expected = [
             "plugin \"a\".name: two plugins",
             "plugin \"a\".file: no file",
@@ -288,6 +470,13 @@ mod tests {
             "filter of topic \"t\" for group \"g\": there is no plugin \"x\"",
             "filter of topic \"t\" for group \"g\": two filters",
             "filter of topic \"\" for group \"g\": topic and group",
+            "filter of topic \"t\" for group \"h\": plugin \"c\" is of the world queue-balancer, expected message-filter",
+            "balancer of topic \"*\" for group \"*\": plugin \"a\" is of the world message-filter",
+            "balancer of topic \"*\" for group \"*\": two balancers decide route",
+            "balancer of topic \"*\" for group \"*\": two balancers decide select-queue",
+            "balancer of topic \"*\" for group \"*\": two balancers decide assign",
+            "balancer of topic \"*\" for group \"*\": two balancers decide route",
+            "balancer of topic \"t\" for group \"*\": it decides nothing",
         ];
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for (found, expected) in found.iter().zip(expected) {
@@ -299,7 +488,12 @@ mod tests {
     fn instances_beyond_the_memory_budget_are_refused() {
         let options = HostOptions { slots: 4, memory_budget_bytes: 100 << 20, ..HostOptions::default() };
         let plugin = |name: &str| PluginSpec::new(name, "x.wasm");
-        assert!(check(&[plugin("a")], &[], &options).is_empty());
-        assert_eq!(check(&[plugin("a"), plugin("b")], &[], &options).len(), 1);
+        let problems = |plugins: &[PluginSpec]| {
+            check(&PluginConfig { plugins: plugins.to_vec(), ..PluginConfig::default() }, &options).len()
+        };
+        assert_eq!(problems(&[plugin("a")]), 0);
+        assert_eq!(problems(&[plugin("a"), plugin("b")]), 1);
+        let hook = PluginSpec { world: World::AlertHook, ..plugin("b") };
+        assert_eq!(problems(&[plugin("a"), hook]), 0, "there is one instance of a hook");
     }
 }

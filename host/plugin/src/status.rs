@@ -5,9 +5,11 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use serde::Serialize;
 
 use crate::{
-    binding::Binding,
+    binding::{Binding, Kind},
     breaker::BreakerState,
+    history::Event,
     plugin::Plugin,
+    shadow::ShadowReport,
     spec::{OnError, World},
 };
 
@@ -44,6 +46,12 @@ pub struct PluginStatus {
     pub suspect: bool,
     /// The plugin's own counters.
     pub counters: BTreeMap<String, u64>,
+    /// Hashes of the versions that can be gone back to, latest last.
+    pub kept: Vec<String>,
+    /// How the version that serves judges what the one before judged last; of filters.
+    pub shadow: Option<ShadowReport>,
+    /// What became of its versions, latest last.
+    pub history: Vec<Event>,
     /// Where it is bound.
     pub bindings: Vec<BindingStatus>,
 }
@@ -58,14 +66,20 @@ pub enum PluginState {
     Loading,
     /// Nothing serves, because what was found was refused.
     Refused,
+    /// Nothing serves, because an operator said so.
+    Disabled,
 }
 
 /// One binding. Figures count since it was made.
 #[derive(Debug, Clone, Serialize)]
 pub struct BindingStatus {
-    /// The topic.
+    /// `filter`, `subscription`, `balancer` or `hook`.
+    pub kind: &'static str,
+    /// What a subscription calls it with.
+    pub arg: Option<String>,
+    /// The topic; empty of a hook.
     pub topic: String,
-    /// The group.
+    /// The group; empty of a hook.
     pub group: String,
     /// What happens to a message that cannot be decided.
     pub on_error: OnError,
@@ -77,9 +91,13 @@ pub struct BindingStatus {
     pub columns: Vec<String>,
     /// Tags that the plugin restricts itself to.
     pub tags: Vec<String>,
+    /// What a balancer decides.
+    pub decides: Vec<&'static str>,
+    /// Names of the series that a hook wants.
+    pub wants: Vec<String>,
     /// Calls into the plugin.
     pub calls: u64,
-    /// Messages judged.
+    /// Messages judged, or placed.
     pub messages: u64,
     /// Of these, delivered.
     pub delivered: u64,
@@ -110,13 +128,26 @@ pub(crate) fn of(plugin: &Plugin, bindings: &[Arc<Binding>]) -> PluginStatus {
     let (report, version) = (plugin.report(), plugin.current());
     let state = match (&version, &report.refusal) {
         (Some(_), _) => PluginState::Loaded,
+        (None, _) if report.disabled => PluginState::Disabled,
         (None, Some(_)) => PluginState::Refused,
         (None, None) => PluginState::Loading,
     };
     let code = version.as_ref().map(|version| &version.code);
     let binding = |binding: &Arc<Binding>| {
         let (stats, plan) = (&binding.stats, version.as_ref().and_then(|version| version.plan(binding.id)));
+        let (kind, arg) = match &binding.kind {
+            Kind::Filter => ("filter", None),
+            Kind::Function(arg) => ("subscription", arg.clone()),
+            Kind::Balancer => ("balancer", None),
+            Kind::Hook => ("hook", None),
+        };
+        let decides = version.as_ref().and_then(|version| version.decisions(binding.id));
+        let wants = version.as_ref().and_then(|version| version.hook_plan(binding.id));
         BindingStatus {
+            kind,
+            arg,
+            decides: decides.map(|decisions| decisions.names()).unwrap_or_default(),
+            wants: wants.map(|plan| plan.wants.patterns()).unwrap_or_default(),
             topic: binding.topic.clone(),
             group: binding.group.clone(),
             on_error: binding.on_error(),
@@ -154,6 +185,9 @@ pub(crate) fn of(plugin: &Plugin, bindings: &[Arc<Binding>]) -> PluginStatus {
         refusals: plugin.refusals.get(),
         suspect: version.as_ref().is_some_and(|version| version.suspect()),
         counters: plugin.shared.counters(),
+        kept: report.kept,
+        shadow: report.shadow,
+        history: plugin.history().events(),
         bindings: bindings.iter().map(binding).collect(),
     }
 }

@@ -16,16 +16,20 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
+    balancer::Decisions,
+    binding::Kind,
     code::Code,
     engine::Runtime,
+    feed::Wants,
     guest::Shared,
+    hook::{self, Family},
     plan::Plan,
     refusal::{Refusal, one_line},
-    slot::{Fault, Making, Slot},
+    slot::{Fault, Making, START_BUDGET, Slot},
 };
 
-/// Clean batches after which a version that was too slow once runs on the workers again.
-const CLEAN_BATCHES: u32 = 1_000;
+/// Clean calls after which a version that was too slow once runs on the workers again.
+const CLEAN_CALLS: u32 = 1_000;
 
 /// Everything but the code that a version is made of. Equal wirings of equal code serve alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,15 +44,38 @@ pub(crate) struct Wiring {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wire {
     pub(crate) id: u32,
+    pub(crate) kind: Kind,
     pub(crate) topic: String,
     pub(crate) group: String,
+    /// Of the node; for balancers.
+    pub(crate) zone: String,
     pub(crate) params: Vec<(String, String)>,
 }
 
 impl Wire {
     fn name(&self) -> String {
-        format!("topic {:?}, group {:?}", self.topic, self.group)
+        match &self.kind {
+            Kind::Hook => "the node's metrics".to_owned(),
+            Kind::Filter | Kind::Function(_) | Kind::Balancer => {
+                format!("topic {:?}, group {:?}", self.topic, self.group)
+            }
+        }
     }
+}
+
+/// What a plugin said when it was opened. Every instance must say the same.
+#[derive(Debug, Clone, PartialEq)]
+enum Opening {
+    Filter(Plan),
+    Balancer(Decisions),
+    Hook(HookPlan),
+}
+
+/// What a hook wants, and what it derives.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct HookPlan {
+    pub(crate) wants: Wants,
+    pub(crate) families: Arc<[Family]>,
 }
 
 pub(crate) struct Version {
@@ -65,17 +92,18 @@ pub(crate) struct Version {
     shared: Arc<Shared>,
     broker: Arc<str>,
     slots: Box<[Mutex<Option<Slot>>]>,
-    /// Batches to go until a version that hit its deadline counts as clean.
+    /// Calls to go until a version that hit its deadline counts as clean.
     suspect: AtomicU32,
 }
 
-/// A subscription that the plugin accepted.
+/// A binding that the plugin accepted.
 struct Opened {
     wire: Wire,
-    plan: Plan,
+    opening: Opening,
 }
 
 /// What does not change from one version of a plugin to the next.
+#[derive(Clone)]
 pub(crate) struct Ground {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) plugin: Arc<str>,
@@ -113,7 +141,8 @@ impl Version {
         let (mut opened, mut problems) = (BTreeMap::new(), Vec::new());
         for wire in &wiring.bindings {
             let former = previous.and_then(|version| version.opened.get(&wire.id)).map(|opened| &opened.wire);
-            let mut answer = open(&mut first, &ground.runtime, wire)?.map(|plan| Opened { wire: wire.clone(), plan });
+            let mut answer =
+                open(&mut first, &ground.runtime, wire)?.map(|opening| Opened { wire: wire.clone(), opening });
             if let Err(refusal) = answer {
                 answer = match former {
                     None => {
@@ -123,13 +152,16 @@ impl Version {
                     Some(former) if former.params == wire.params => return Err(refusal),
                     Some(former) => {
                         problems.push((wire.id, refusal));
-                        open(&mut first, &ground.runtime, former)?.map(|plan| Opened { wire: former.clone(), plan })
+                        open(&mut first, &ground.runtime, former)?
+                            .map(|opening| Opened { wire: former.clone(), opening })
                     }
                 };
             }
             opened.insert(wire.id, answer?);
         }
         let info = one_line(&format!("{} {} ({})", info.name, info.version, info.language));
+        // A hook keeps state, so there is one of it.
+        let slots = if code.world.is_hook() { 1 } else { ground.slots.max(1) };
         let version = Version {
             plugin: ground.plugin.clone(),
             label: format!("{}@{}", ground.plugin, code.short_hash()),
@@ -138,7 +170,7 @@ impl Version {
             runtime: ground.runtime.clone(),
             shared: ground.shared.clone(),
             broker: ground.broker.clone(),
-            slots: (0..ground.slots.max(1)).map(|_| Mutex::new(None)).collect(),
+            slots: (0..slots).map(|_| Mutex::new(None)).collect(),
             suspect: AtomicU32::new(0),
             wiring,
             code,
@@ -161,8 +193,7 @@ impl Version {
         };
         let (mut slot, _) = Slot::make(&self.runtime, &making)?;
         for opened in self.opened.values() {
-            let plan = open(&mut slot, &self.runtime, &opened.wire)??;
-            if plan != opened.plan {
+            if open(&mut slot, &self.runtime, &opened.wire)?? != opened.opening {
                 let reason =
                     "another instance of it gave another plan; a plan may depend on parameters only".to_owned();
                 return Err(Refusal::Plan { subscription: opened.wire.name(), reason });
@@ -171,9 +202,53 @@ impl Version {
         Ok(slot)
     }
 
-    /// The plan of binding `id`, if this version serves it.
+    /// Whether binding `id` is open in it.
+    pub(crate) fn serves(&self, id: u32) -> bool {
+        self.opened.contains_key(&id)
+    }
+
+    /// The plan of the filter `id`, if this version serves it.
     pub(crate) fn plan(&self, id: u32) -> Option<&Plan> {
-        self.opened.get(&id).map(|opened| &opened.plan)
+        match &self.opened.get(&id)?.opening {
+            Opening::Filter(plan) => Some(plan),
+            Opening::Balancer(_) | Opening::Hook(_) => None,
+        }
+    }
+
+    /// What the balancer `id` decides, if this version serves it.
+    pub(crate) fn decisions(&self, id: u32) -> Option<Decisions> {
+        match &self.opened.get(&id)?.opening {
+            Opening::Balancer(decisions) => Some(*decisions),
+            Opening::Filter(_) | Opening::Hook(_) => None,
+        }
+    }
+
+    /// What the hook `id` wants, if this version serves it.
+    pub(crate) fn hook_plan(&self, id: u32) -> Option<&HookPlan> {
+        match &self.opened.get(&id)?.opening {
+            Opening::Hook(plan) => Some(plan),
+            Opening::Filter(_) | Opening::Balancer(_) => None,
+        }
+    }
+
+    /// Gives the state of `before` to this version, if both can. Whatever goes wrong costs the state, not the version.
+    pub(crate) fn carry_over(&self, before: &Version) {
+        if !self.code.world.is_hook() {
+            return;
+        }
+        let budget = self.wiring.deadline.max(START_BUDGET);
+        let state = before.slot().with(|slot| slot.snapshot(&before.runtime, budget));
+        let handed = match state {
+            Ok(None) => return,
+            Ok(Some(state)) => self.slot().with(|slot| slot.restore(&self.runtime, budget, &state)),
+            Err(fault) => Err(fault),
+        };
+        let reason = match handed {
+            Ok(Ok(())) => return,
+            Ok(Err(reason)) => one_line(&reason),
+            Err(fault) => fault.text,
+        };
+        tracing::warn!(version = self.label, before = before.label, "the plugin begins without its state: {reason}");
     }
 
     /// An instance for this thread. Threads keep to one instance each; where more threads than instances judge, the
@@ -189,10 +264,10 @@ impl Version {
         self.suspect.load(Relaxed) > 0
     }
 
-    /// Notes how a batch went.
-    pub(crate) fn note_batch(&self, deadline_hit: bool) {
+    /// Notes how a call went.
+    pub(crate) fn note_call(&self, deadline_hit: bool) {
         if deadline_hit {
-            self.suspect.store(CLEAN_BATCHES, Relaxed);
+            self.suspect.store(CLEAN_CALLS, Relaxed);
         } else if self.suspect.load(Relaxed) > 0 {
             // Two workers may both take the last one; it stops at zero.
             let _ = self.suspect.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
@@ -227,14 +302,31 @@ impl Instance<'_> {
 }
 
 /// The outer error ends the instance, the inner one is a refusal of this binding alone.
-fn open(slot: &mut Slot, runtime: &Runtime, wire: &Wire) -> Result<Result<Plan, Refusal>, Refusal> {
-    let call = || format!("open for {}", wire.name());
-    let answer = slot.open(runtime, wire.id, (&wire.topic, &wire.group), &wire.params);
-    let answer =
-        answer.map_err(|fault| Refusal::Fault { call: "open", fault: format!("{} ({})", fault, wire.name()) })?;
-    Ok(match answer {
-        Ok(plan) => Plan::check(plan).map_err(|reason| Refusal::Plan { subscription: wire.name(), reason }),
-        Err(reason) => Err(Refusal::SaidNo { call: call(), reason: one_line(&reason) }),
+fn open(slot: &mut Slot, runtime: &Runtime, wire: &Wire) -> Result<Result<Opening, Refusal>, Refusal> {
+    let names = (wire.topic.as_str(), wire.group.as_str());
+    let unfit = |reason: String| Refusal::Plan { subscription: wire.name(), reason };
+    let said_no =
+        |reason: String| Refusal::SaidNo { call: format!("open for {}", wire.name()), reason: one_line(&reason) };
+    let faulted = |fault: Fault| Refusal::Fault { call: "open", fault: format!("{fault} ({})", wire.name()) };
+    Ok(match &wire.kind {
+        Kind::Filter | Kind::Function(_) => {
+            let answer = slot.open_filter(runtime, wire.id, names, &wire.params).map_err(faulted)?;
+            answer.map_err(said_no).and_then(|plan| Plan::check(plan).map(Opening::Filter).map_err(unfit))
+        }
+        Kind::Balancer => {
+            let names = (names.0, names.1, wire.zone.as_str());
+            let answer = slot.open_balancer(runtime, wire.id, names, &wire.params).map_err(faulted)?;
+            answer.map(Opening::Balancer).map_err(said_no)
+        }
+        Kind::Hook => {
+            let wants = slot.wants(runtime).map_err(faulted)?;
+            let families = slot.families(runtime).map_err(faulted)?;
+            let plan = Wants::new(wants).and_then(|wants| {
+                let families = hook::check_families(families)?.into();
+                Ok(Opening::Hook(HookPlan { wants, families }))
+            });
+            plan.map_err(|reason| unfit(format!("it {reason}")))
+        }
     })
 }
 

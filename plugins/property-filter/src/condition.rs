@@ -25,10 +25,10 @@ enum Test {
 /// Reads the conditions out of the parameters; an error is a sentence for the operator.
 pub(crate) fn read_all(subscription: &Subscription) -> Result<Vec<Condition>, String> {
     let mut conditions: Vec<Condition> = Vec::new();
-    for (name, value) in subscription.params.iter().filter(|(name, _)| name != "property") {
+    for (name, value) in subscription.iter().filter(|(name, _)| *name != "property") {
         let (property, test) = match name.rsplit_once('.') {
             Some((property, test)) => (property, test),
-            None => (subscription.require("property")?, name.as_str()),
+            None => (subscription.require("property")?, name),
         };
         let test = Test::read(name, test, value)?;
         // `min` and `max` of one property share a column.

@@ -1,8 +1,8 @@
-use gantry_plugin_sdk::testing::{TestHost, TestMessage, TestPlugin};
+use gantry_plugin_sdk::testing::{TestHost, TestMessage, TestFilter};
 
 use super::PropertyFilter;
 
-fn open(params: &[(&str, &str)]) -> Result<TestPlugin<PropertyFilter>, String> {
+fn open(params: &[(&str, &str)]) -> Result<TestFilter<PropertyFilter>, String> {
     params.iter().fold(TestHost::new(), |host, (name, value)| host.param(name, value)).open()
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn expand(item: &DeriveInput) -> Result<TokenStream> {
                 columns
             }
 
-            fn read(columns: &#batch [::gantry_plugin_sdk::bindings::gantry::plugin::types::Column], index: usize) -> Self {
+            fn read(columns: &#batch [::gantry_plugin_sdk::bindings::filter::gantry::plugin::types::Column], index: usize) -> Self {
                 let mut columns = columns.iter();
                 #name { #(#reads),* }
             }

@@ -1,8 +1,9 @@
-//! `#[derive(Columns)]` and `#[filter]` of the plugin SDK. What they expand to is in its crate documentation.
+//! `#[derive(Columns)]` of the plugin SDK and the attributes that make an implementation a plugin. What they expand to is in its crate documentation.
 
 mod columns;
-mod filter;
+mod plugin;
 
+use plugin::World;
 use proc_macro::TokenStream;
 use syn::{DeriveInput, Error, ItemImpl, parse_macro_input};
 
@@ -21,6 +22,29 @@ pub fn derive_columns(item: TokenStream) -> TokenStream {
 /// Makes an `impl Filter for ..` the plugin that this crate builds; one a crate. `keep` may return `bool` here.
 #[proc_macro_attribute]
 pub fn filter(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    plugin(World::Filter, arguments, item)
+}
+
+/// Makes an `impl Balancer for ..` the plugin that this crate builds; one a crate. It takes the decisions whose methods it
+/// writes: `route`; `place` and `select`; `assign`.
+#[proc_macro_attribute]
+pub fn balancer(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    plugin(World::Balancer, arguments, item)
+}
+
+/// Makes an `impl MetricHook for ..` the plugin that this crate builds; one a crate.
+#[proc_macro_attribute]
+pub fn metric_hook(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    plugin(World::Metric, arguments, item)
+}
+
+/// Makes an `impl AlertHook for ..` the plugin that this crate builds; one a crate.
+#[proc_macro_attribute]
+pub fn alert_hook(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    plugin(World::Alert, arguments, item)
+}
+
+fn plugin(world: World, arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as ItemImpl);
-    filter::expand(arguments.into(), item).unwrap_or_else(Error::into_compile_error).into()
+    plugin::expand(world, arguments.into(), item).unwrap_or_else(Error::into_compile_error).into()
 }

@@ -10,7 +10,7 @@ use std::{
 
 use gantry_base::access::AccessList;
 use gantry_model::name;
-use gantry_plugin::{BindingSpec, OnError, PluginSpec, World};
+use gantry_plugin::{BindingSpec, OnError, PluginConfig, PluginSpec, World};
 use gantry_protocol::frame::HEADER_BYTES_MAX;
 
 use super::{
@@ -88,6 +88,7 @@ impl Config {
         for path in ["cluster.name", "broker.region"] {
             check_label(&mut document, path, "name");
         }
+        trust_is_possible(&mut document);
         sizes_fit(&mut document);
         retention_fits(&mut document);
         let admin = AccessList::parse(document.list("admin.allow"));
@@ -100,6 +101,11 @@ impl Config {
             }
             _ => Err(document.into_problems()),
         }
+    }
+
+    /// What its plugins are told.
+    pub(crate) fn plugin_config(&self) -> PluginConfig {
+        PluginConfig::of_filters(self.plugins.clone(), self.filters.clone())
     }
 
     /// The node to run: the named one, or the only one.
@@ -228,13 +234,22 @@ fn plugins(document: &mut Document) -> Vec<PluginSpec> {
         if !name.is_empty() && names.insert(name.clone(), ()).is_some() {
             document.problem_at(&at("name"), format!("two plugins are named {name:?}; a name is given once"));
         }
+        // The choice was checked against the table of keys.
+        let world = World::named(document.text(&at("world"))).unwrap_or_default();
+        let deadline = at("deadline_ms");
+        let sha256 = document.text(&at("sha256")).to_owned();
+        let shadow = at("shadow_differs_max_percent");
         plugins.push(PluginSpec {
-            name,
-            file: document.path(&at("file")),
-            world: World::MessageFilter,
             params: document.params(&at("params")),
             memory_limit_bytes: document.integer(&at("memory_limit_mib")) << 20,
-            deadline_ms: document.integer(&at("deadline_ms")),
+            deadline_ms: match document.is_given(&deadline) {
+                true => document.integer(&deadline),
+                false => world.default_deadline_ms(),
+            },
+            on_error: if document.text(&at("on_error")) == "deliver" { OnError::Deliver } else { OnError::Hold },
+            sha256: (!sha256.is_empty()).then_some(sha256),
+            shadow_differs_max_percent: document.is_given(&shadow).then(|| document.integer(&shadow) as u8),
+            ..PluginSpec::of(world, name, document.path(&at("file")))
         });
     }
     plugins
@@ -266,6 +281,18 @@ fn filters(document: &mut Document, plugins: &[PluginSpec]) -> Vec<BindingSpec> 
         filters.push(BindingSpec { topic, group, plugin, params: document.params(&at("params")), on_error });
     }
     filters
+}
+
+/// Keys are keys, and somebody is trusted where signatures are asked for.
+fn trust_is_possible(document: &mut Document) {
+    let keys = document.list("plugins.trusted_keys").to_vec();
+    for key in keys.iter().filter(|key| gantry_plugin::hex::<32>(key).is_none()) {
+        document.problem_at("plugins.trusted_keys", format!("{key:?} is no ed25519 key, expected 64 hex digits"));
+    }
+    if document.boolean("plugins.require_signed") && keys.is_empty() {
+        let problem = "nobody is trusted, so every plugin would be refused; give plugins.trusted_keys too";
+        document.problem_at("plugins.require_signed", problem);
+    }
 }
 
 /// A message must fit into what carries it and what keeps it.

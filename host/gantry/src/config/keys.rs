@@ -177,6 +177,15 @@ pub(crate) static KEYS: &[Key] = &[
     key("plugins.breaker_pause_ms", int(10, 3_600_000, "ms"), n(30_000), Restart,
         "How long a filter rests; then one batch is tried."),
 
+    key("plugins.probation_ms", int(0, 3_600_000, "ms"), n(60_000), Restart,
+        "For so long after a swap a new version that fails until its breaker opens is replaced by the version before."),
+    key("plugins.versions_kept", int(0, 32, "versions"), n(3), Restart,
+        "Former versions of each plugin that are kept in the data directory, for gantry plugin rollback."),
+    key("plugins.trusted_keys", List("ed25519 public keys, 64 hex digits each"), Empty, Restart,
+        "Whose signatures plugins may have. FILE.wasm is signed by FILE.wasm.sig: 64 bytes, or 128 hex digits, over the whole file."),
+    key("plugins.require_signed", Bool, Value::Bool(false), Restart,
+        "Whether a file without a signature by one of plugins.trusted_keys is refused."),
+
     key("admin.allow", List("addresses and networks, such as \"10.1.0.7\" and \"10.1.0.0/16\""), Empty, Restart,
         "Whose requests may create, change and delete topics and groups, besides those from the machine itself. There is no \
          authentication yet: whoever can use these addresses is trusted."),
@@ -203,14 +212,23 @@ pub(crate) static KEYS: &[Key] = &[
     key("plugin[].file", Path, Required, Live,
         "The .wasm file. It may come later, and it is loaded again whenever it changes; one that is refused leaves the old \
          one serving."),
-    key("plugin[].world", Choice(&["message-filter"]), Value::Text("message-filter"), Live,
-        "What the plugin is: message-filter decides which messages a group sees."),
+    key("plugin[].world", Choice(&["message-filter", "queue-balancer", "metric-hook", "alert-hook"]), Value::Text("message-filter"), Live,
+        "What the plugin is: a message-filter decides which messages a group sees, a queue-balancer where messages go and who \
+         consumes them, a metric-hook makes metrics of metrics, an alert-hook alerts. A hook serves without further binding."),
     key("plugin[].params", Params, Empty, Live,
         "What the plugin is opened with, for every filter that uses it."),
     key("plugin[].memory_limit_mib", int(1, 1_024, "MiB"), n(16), Live,
         "Memory of one instance; what wants more fails its call."),
-    key("plugin[].deadline_ms", int(1, 1_000, "ms"), n(5), Live,
-        "Processor time of one batch of messages; what takes longer fails its call."),
+    key("plugin[].deadline_ms", int(1, 1_000, "ms"), Absent, Live,
+        "Processor time of one call (a batch of messages, a balancer's answer, a hook's tick); what takes longer fails it. 5 when \
+         left out, 500 of a hook."),
+    key("plugin[].on_error", Choice(&["hold", "deliver"]), Value::Text("hold"), Live,
+        "What happens to a message that the plugin fails to decide when a subscription calls it by wasm(); as filter[].on_error."),
+    key("plugin[].sha256", Text("64 digits of 0-9 and a-f"), Absent, Live,
+        "The only file that is taken, by its SHA-256; any when left out."),
+    key("plugin[].shadow_differs_max_percent", int(0, 100, "%"), Absent, Live,
+        "A new version of a filter is first run over messages that the present one judged lately; one that judges a larger share of \
+         them otherwise is refused. When left out, the difference is only reported."),
 
     key("filter[].topic", Text("a topic"), Required, Live,
         "The topic that is filtered."),

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use gantry_broker::BrokerOptions;
 use gantry_namesrv::NameServerOptions;
-use gantry_plugin::{BreakerOptions, HostOptions};
+use gantry_plugin::{BreakerOptions, HostOptions, hex};
 use gantry_remoting::Limits;
 use gantry_store::{Flush, Options as StoreOptions, RetentionOptions};
 
@@ -127,6 +127,11 @@ impl Config {
                 window: Duration::from_millis(number("plugins.breaker_window_ms")),
                 pause: Duration::from_millis(number("plugins.breaker_pause_ms")),
             },
+            probation: Duration::from_millis(number("plugins.probation_ms")),
+            versions_kept: self.size("plugins.versions_kept"),
+            trusted_keys: self.document.list("plugins.trusted_keys").iter().filter_map(|key| hex(key)).collect(),
+            require_signed: self.document.boolean("plugins.require_signed"),
+            ..HostOptions::default()
         }
     }
 

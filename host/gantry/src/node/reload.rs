@@ -75,7 +75,7 @@ impl Live {
         let loaded = Config::load(&file).map_err(|problems| problems.iter().map(ToString::to_string).collect());
         let applied = loaded.and_then(|config| {
             if let Some(plugins) = &self.plugins {
-                let applied = plugins.apply(config.plugins.clone(), config.filters.clone());
+                let applied = plugins.apply(config.plugin_config());
                 applied.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
             }
             Ok(config)

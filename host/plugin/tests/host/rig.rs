@@ -14,8 +14,8 @@ use gantry_model::{
     properties,
 };
 use gantry_plugin::{
-    Binding, BindingSpec, BindingStatus, BreakerOptions, HostOptions, PluginHost, PluginSpec, PluginStatus, Run,
-    Verdict,
+    Binding, BindingSpec, BindingStatus, BreakerOptions, HostOptions, PluginConfig, PluginHost, PluginSpec,
+    PluginStatus, Run, Verdict,
 };
 use gantry_plugin_build::{Output, Toolchain};
 
@@ -80,6 +80,12 @@ impl Rig {
         Self::start(Turn::Alone { _turn: TURNS.write().unwrap_or_else(PoisonError::into_inner) })
     }
 
+    /// With other options.
+    pub(crate) fn with(options: HostOptions) -> Self {
+        let turn = Turn::Shared { _turn: TURNS.read().unwrap_or_else(PoisonError::into_inner) };
+        Rig { host: PluginHost::start(options).unwrap(), folder: tempfile::tempdir().unwrap(), _turn: turn }
+    }
+
     fn start(turn: Turn) -> Self {
         let breaker = BreakerOptions { pause: Duration::from_millis(200), ..BreakerOptions::default() };
         let options = HostOptions { debounce: Duration::from_millis(50), breaker, ..HostOptions::default() };
@@ -101,7 +107,7 @@ impl Rig {
     /// Binds one plugin to topic `t` and group `g`.
     pub(crate) fn bind(&self, file: &Path, params: &[(&str, &str)]) {
         let plugin = params.iter().fold(PluginSpec::new("p", file), |spec, (name, value)| spec.with_param(name, value));
-        self.host.apply(vec![plugin], vec![BindingSpec::new("t", "g", "p")]).unwrap();
+        self.host.apply(PluginConfig::of_filters(vec![plugin], vec![BindingSpec::new("t", "g", "p")])).unwrap();
     }
 
     pub(crate) fn binding(&self) -> Arc<Binding> {

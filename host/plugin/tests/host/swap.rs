@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::rig::{Message, PATIENCE, Rig, guests, sha256, variant, views};
-use gantry_plugin::{BindingSpec, PluginSpec, Run, Verdict, check_file};
+use gantry_plugin::{BindingSpec, PlanReport, PluginConfig, PluginSpec, Run, Verdict, check_file};
 
 use Verdict::{Deliver, Skip};
 
@@ -81,7 +81,7 @@ fn bindings_come_change_and_go_without_a_restart() {
     let file = rig.put("p.wasm", &guests().property_filter);
     let plugin = || PluginSpec::new("p", &file).with_param("property", "region");
     let binding = |group: &str, region: &str| BindingSpec::new("t", group, "p").with_param("equals", region);
-    let apply = |bindings: Vec<BindingSpec>| rig.host.apply(vec![plugin()], bindings);
+    let apply = |bindings: Vec<BindingSpec>| rig.host.apply(PluginConfig::of_filters(vec![plugin()], bindings));
     let judge = |group: &str| {
         let mut verdicts = Vec::new();
         let mut run = rig.host.binding("t", group).unwrap().pin().map_err(|not_ready| not_ready.reason)?;
@@ -117,7 +117,7 @@ fn bindings_come_change_and_go_without_a_restart() {
     // Unbound: gone for whoever asks, and a pull that still holds it is told to ask again.
     let (held, run) = (rig.host.binding("t", "g").unwrap(), rig.pin());
     let seen = rig.host.generation().get();
-    rig.host.apply(vec![], vec![]).unwrap();
+    rig.host.apply(PluginConfig::default()).unwrap();
     assert!(rig.host.binding("t", "g").is_none() && rig.host.status().is_empty());
     assert!(held.pin().err().unwrap().soon);
     assert!(rig.host.generation().get() > seen);
@@ -172,13 +172,11 @@ fn a_check_reports_what_a_broker_would_find() {
     let file = rig.put("p.wasm", &guests().property_filter);
     let binding = BindingSpec::new("t", "g", "p").with_param("region.equals", "eu").with_param("amount.min", "101");
     let report = check_file(&PluginSpec::new("p", &file), &binding).unwrap();
-    assert_eq!((report.world, report.abi, report.kind), ("message-filter", "0.1.0", "core module"));
+    assert_eq!((report.world, report.abi, report.kind), ("message-filter", "0.2.0", "core module"));
     assert_eq!(report.guest, "property-filter 0.1.0 (rust)");
     let plan = report.plan.unwrap();
-    assert_eq!(
-        (plan.columns, plan.tags.len(), plan.max_batch),
-        (vec!["region: text".to_owned(), "amount: int".to_owned()], 0, 32)
-    );
+    let columns = vec!["region: text".to_owned(), "amount: int".to_owned()];
+    assert_eq!(plan, PlanReport::Filter { columns, tags: Vec::new(), max_batch: 32 });
     let without = check_file(&PluginSpec::new("p", &file), &BindingSpec::new("t", "g", "p")).unwrap();
     assert!(without.plan.unwrap_err().contains("no test is given"));
     fs::write(&file, b"nothing").unwrap();

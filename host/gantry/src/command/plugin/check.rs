@@ -5,8 +5,8 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::{Context, Result};
-use gantry_plugin::{BindingSpec, CheckReport, PluginSpec, check_file};
+use anyhow::{Context, Result, bail};
+use gantry_plugin::{BindingSpec, CheckReport, PlanReport, PluginSpec, check_file, world_of};
 
 /// Load a .wasm file as a broker would, and say what it is and what it asks for
 ///
@@ -31,7 +31,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     let name = args.file.file_stem().map_or_else(|| "plugin".into(), |stem| stem.to_string_lossy().into_owned());
-    let plugin = PluginSpec { params: args.params, ..PluginSpec::new(name, args.file) };
+    let world = world_of(&args.file).with_context(|| format!("{} is refused", args.file.display()))?;
+    let plugin = PluginSpec { params: args.params, ..PluginSpec::of(world, name, args.file) };
     let binding = BindingSpec::new(args.topic, args.group, plugin.name.as_str());
     let report = check_file(&plugin, &binding).with_context(|| format!("{} is refused", plugin.file.display()))?;
     if args.json {
@@ -39,20 +40,30 @@ pub(crate) fn run(args: Args) -> Result<()> {
     } else {
         write!(io::stdout(), "{}", text(&report))?;
     }
+    if let Some(failed) = report.cases.iter().find(|case| case.problem.is_some()) {
+        bail!("a broker would refuse it: it fails its case {:?}", failed.name);
+    }
     Ok(())
 }
 
 fn text(report: &CheckReport) -> String {
     let list = |items: &[String]| if items.is_empty() { "none".to_owned() } else { items.join(", ") };
     let plan = match &report.plan {
-        Ok(plan) => {
-            let tags = if plan.tags.is_empty() { "all".to_owned() } else { plan.tags.join(", ") };
-            format!("columns {}; tags {tags}; at most {} messages a call", list(&plan.columns), plan.max_batch)
+        Ok(PlanReport::Filter { columns, tags, max_batch }) => {
+            let tags = if tags.is_empty() { "all".to_owned() } else { tags.join(", ") };
+            format!("columns {}; tags {tags}; at most {max_batch} messages a call", list(columns))
         }
+        Ok(PlanReport::Balancer { decides }) => format!("decides {}", decides.join(", ")),
+        Ok(PlanReport::Hook { wants, families }) => format!("wants {}; derives {}", list(wants), list(families)),
         Err(reason) => format!("{reason} (give --param NAME=VALUE as the configuration will)"),
     };
+    let mut cases = String::new();
+    for case in &report.cases {
+        let outcome = case.problem.as_ref().map_or("ok".to_owned(), |problem| format!("FAILED, {problem}"));
+        cases += &format!("case       {}: {outcome}\n", case.name);
+    }
     format!(
-        "plugin     {}\nworld      {}, gantry:plugin {}\nfile       {}, {} bytes, sha256 {}\nimports    {}\ncompiled   in {} ms\nplan       {plan}\n",
+        "plugin     {}\nworld      {}, gantry:plugin {}\nfile       {}, {} bytes, sha256 {}\nimports    {}\ncompiled   in {} ms\nplan       {plan}\n{cases}",
         report.guest,
         report.world,
         report.abi,
