@@ -16,7 +16,7 @@ use gantry_protocol::{
     },
     code::response,
     loose_json,
-    request::admin::UpdateTopic,
+    request::admin::{PluginPush, UpdateTopic},
 };
 use gantry_remoting::Peer;
 use serde::Serialize;
@@ -34,6 +34,24 @@ impl Broker {
             peer.address().ip()
         );
         Err(Refusal::new(response::NO_PERMISSION, remark))
+    }
+
+    /// Puts a pushed plugin in service. Compiling takes a thread of the blocking pool and no place among the pulls: the loader
+    /// does one at a time.
+    pub(crate) fn push_plugin(
+        &self,
+        request: PluginPush,
+        bytes: Vec<u8>,
+    ) -> impl Future<Output = Result<String, Refusal>> + Send + use<> {
+        let plugins = self.plugins.clone();
+        async move {
+            let PluginPush { plugin, signature } = request;
+            let push = move || plugins.push(&plugin, bytes, signature.map(String::into_bytes));
+            match tokio::task::spawn_blocking(push).await {
+                Ok(pushed) => pushed.map_err(|problem| Refusal::new(response::SYSTEM_ERROR, problem)),
+                Err(stopped) => Err(Refusal::stopped(&stopped)),
+            }
+        }
     }
 
     /// Creates a topic or replaces its settings.

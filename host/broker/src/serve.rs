@@ -8,7 +8,7 @@ use gantry_protocol::{
     code::{self, request::*, response},
     frame::{Frame, FrameWriter},
     request::{
-        admin::{DeleteGroup, DeleteTopic, GroupName, TopicName, UpdateTopic},
+        admin::{DeleteGroup, DeleteTopic, GroupName, PluginPush, TopicName, UpdateTopic},
         client::{ConsumerListRequest, UnregisterClient},
         offset::{QueryConsumerOffset, QueueRequest, SearchOffset, UpdateConsumerOffset},
         pull::PullRequest,
@@ -112,6 +112,20 @@ fn serve_one(broker: &Arc<Broker>, peer: &Peer, frame: &Frame<'_>, replies: &mut
                 off_worker(broker, to, replies, "timestamp", move |broker| broker.earliest_store_time(&request))
             }
             Err(error) => to.refuse(replies.now(), &error.into()),
+        },
+        GANTRY_PLUGIN_PUSH => match broker.check_admin(peer).and_then(|()| Ok(PluginPush::parse(&frame.header)?)) {
+            Ok(request) => {
+                let outcome = broker.push_plugin(request, frame.body.to_vec());
+                replies.later(1, async move {
+                    let mut out = BytesMut::new();
+                    match outcome.await {
+                        Ok(label) => to.success(&mut out, |writer| _ = writer.ext("serves", &*label), b""),
+                        Err(refusal) => to.refuse(&mut out, &refusal),
+                    }
+                    out
+                });
+            }
+            Err(refusal) => to.refuse(replies.now(), &refusal),
         },
         QUERY_MESSAGE | VIEW_MESSAGE_BY_ID => match Asked::parse(&frame.header) {
             Ok(asked) => replies.later(1, query::answer(broker.clone(), to, asked, replies.arrived())),

@@ -1,5 +1,7 @@
 //! What operators change: topics and groups on one broker, by its address.
 
+use std::time::Duration;
+
 use gantry_model::{
     group::GroupConfig,
     name::AUTO_CREATE_TOPIC,
@@ -12,7 +14,10 @@ use gantry_protocol::{
     frame::FrameWriter,
 };
 
-use crate::{Client, ClientError, ReceivedMessage, route::parse};
+use crate::{Client, ClientError, ReceivedMessage, client::succeeded, route::parse};
+
+/// How long a broker may take to compile and check a plugin.
+const PUSH_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Client {
     /// Name and address of every master, in the order of names; one cluster only, if it is given.
@@ -49,6 +54,24 @@ impl Client {
         self.ask(address, request::UPDATE_AND_CREATE_TOPIC, write, b"").await?;
         self.doubt_route(&config.topic_name);
         Ok(())
+    }
+
+    /// Puts a new version of a plugin in service on one broker; the label that serves from then on. `signature` = the
+    /// contents of its signature file, in hex digits. Compiling takes a while.
+    pub async fn push_plugin(
+        &self,
+        address: &str,
+        plugin: &str,
+        bytes: &[u8],
+        signature: Option<&str>,
+    ) -> Result<String, ClientError> {
+        let code = request::GANTRY_PLUGIN_PUSH;
+        let write = |ext: &mut FrameWriter<'_, '_>| {
+            ext.ext("plugin", plugin).ext_opt("signature", signature);
+        };
+        let answer = succeeded(address, code, self.request(address, code, write, bytes, PUSH_TIMEOUT).await?)?;
+        let header = answer.header().map_err(|error| ClientError::answer(address, code, error))?;
+        Ok(header.ext.get("serves").unwrap_or_default().into_owned())
     }
 
     /// Deletes a topic from one broker.

@@ -29,6 +29,20 @@ pub(crate) enum Request {
         /// The plugin.
         name: String,
     },
+    /// Take a plugin out of service, or put it back.
+    PluginEnable {
+        /// The plugin.
+        name: String,
+        /// Whether it is to serve.
+        enabled: bool,
+    },
+    /// Put a former version of a plugin back in service.
+    PluginRollback {
+        /// The plugin.
+        name: String,
+        /// Beginning of its SHA-256; the one before when left out.
+        to: Option<String>,
+    },
     /// Give up the damaged record at a physical offset.
     StoreSkip {
         /// The broker; may be left out where there is one.

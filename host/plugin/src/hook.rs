@@ -77,6 +77,13 @@ impl Hook {
         self.0.plugin.report().world
     }
 
+    /// Names of the series that the version that serves wants, `*` at an end meaning any; none while nothing serves.
+    pub fn wants(&self) -> Vec<String> {
+        let version = self.0.plugin.current();
+        let plan = version.as_ref().and_then(|version| version.hook_plan(self.0.id));
+        plan.map(|plan| plan.wants.patterns()).unwrap_or_default()
+    }
+
     /// Shows a metric hook one tick. Takes at most the plugin's deadline.
     pub fn metrics(&self, shown: &Feed) -> Result<Derived, CallError> {
         self.ask(|slot, version| {

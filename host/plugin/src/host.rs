@@ -20,7 +20,7 @@ use crate::{
     binding::{Binding, Kind},
     engine::Runtime,
     hook::Hook,
-    loader::{Job, Loader, Order, Wanted},
+    loader::{Job, Loader, Order, Pushed, Wanted},
     news::News,
     plugin::Plugin,
     spec::{self, ANY, ConfigProblem, Decision, FUNCTIONS_MAX, HostOptions, PluginConfig, PluginSpec, World},
@@ -202,6 +202,12 @@ impl PluginHost {
     /// served is not loaded again until its file changes or a reload is asked for.
     pub fn rollback(&self, plugin: &str, to: Option<&str>) -> Result<String, String> {
         self.0.order(plugin, Order::Rollback(to.map(str::to_owned)))
+    }
+
+    /// Puts these bytes in service as the plugin's new version and makes them its file, as if somebody had replaced it: cases,
+    /// shadow run, pin and signature count alike. What is refused changes nothing.
+    pub fn push(&self, plugin: &str, bytes: Vec<u8>, signature: Option<Vec<u8>>) -> Result<String, String> {
+        self.0.order(plugin, Order::Push(Pushed { bytes, signature }))
     }
 
     /// Every plugin with its bindings, by name.

@@ -27,6 +27,10 @@ impl Limits {
         Limits { memory_bytes_max, memory_bytes: 0, refused_bytes: None }
     }
 
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
     pub(crate) fn memory_bytes_max(&self) -> usize {
         self.memory_bytes_max
     }

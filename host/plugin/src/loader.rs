@@ -59,6 +59,14 @@ pub(crate) enum Order {
     Enable,
     /// To the version whose hash begins so, or to the one before.
     Rollback(Option<String>),
+    /// Load these bytes instead of the file's, and make them the file's once they serve.
+    Push(Pushed),
+}
+
+/// A plugin that comes over the network.
+pub(crate) struct Pushed {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) signature: Option<Vec<u8>>,
 }
 
 pub(crate) struct Loader {
@@ -170,6 +178,7 @@ impl Loader {
             Order::Disable => entry.disable(&self.tools, &mut self.old),
             Order::Enable => entry.enable(&self.tools, &mut self.old),
             Order::Rollback(to) => entry.rollback(&self.tools, &mut self.old, to.as_deref()),
+            Order::Push(pushed) => entry.push(&self.tools, &mut self.old, &pushed),
         };
         self.tools.news.announce();
         done

@@ -13,14 +13,30 @@ pub const SIGNATURE_LEN: usize = 64;
 /// keys are trusted must be signed rightly, asked for or not.
 pub(crate) fn check(options: &HostOptions, file: &Path, bytes: &[u8]) -> Result<(), Refusal> {
     let beside = signature_file(file);
+    let signature = match read(&beside) {
+        Ok(signature) => Ok(Some(signature)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
+    };
+    check_bytes(options, &beside, bytes, signature)
+}
+
+/// The same with the signature at hand; `beside` is where an operator would look for it.
+pub(crate) fn check_bytes(
+    options: &HostOptions,
+    beside: &Path,
+    bytes: &[u8],
+    signature: Result<Option<Vec<u8>>, String>,
+) -> Result<(), Refusal> {
     let refused = |reason: String| Err(Refusal::Signature(format!("{}: {reason}", beside.display())));
     if !options.require_signed && options.trusted_keys.is_empty() {
         return Ok(());
     }
-    let signature = match read(&beside) {
-        Ok(signature) => signature,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !options.require_signed => return Ok(()),
-        Err(error) => return refused(error.to_string()),
+    let signature = match signature {
+        Ok(Some(signature)) => signature,
+        Ok(None) if !options.require_signed => return Ok(()),
+        Ok(None) => return refused("there is none".to_owned()),
+        Err(error) => return refused(error),
     };
     let Some(signature) = parse(&signature) else {
         return refused(format!("{} bytes that are no signature, expected 64, or 128 hex digits", signature.len()));

@@ -155,6 +155,11 @@ impl Slot {
         answer.map_err(|reason| Refusal::SaidNo { call: "self-check".into(), reason: one_line(&reason) })
     }
 
+    /// What its memories take now.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.store.data().limits.memory_bytes()
+    }
+
     /// `None` of `call` = it asks what instances of this world do not have.
     fn call<R>(
         &mut self,

@@ -64,6 +64,8 @@ pub mod request {
         RECALL_MESSAGE = 370,
         QUERY_ASSIGNMENT = 400,
         BROKER_HEARTBEAT = 904,
+        // Gantry's own: a plugin's new version in the body.
+        GANTRY_PLUGIN_PUSH = 710_001,
     }
 }
 

@@ -25,10 +25,12 @@ impl Handler for Control {
         match request {
             Request::Status => Answer::Ok(self.status()),
             Request::PluginList => value(&self.plugins.as_ref().map(PluginHost::status).unwrap_or_default()),
-            Request::PluginReload { name } => match self.plugins.clone() {
-                Some(plugins) => blocking(move || plugins.reload(&name).map(|label| json!({ "serves": label }))).await,
-                None => Answer::Error("this node has no brokers, so it runs no plugins".to_owned()),
-            },
+            Request::PluginReload { name } => self.plugin(move |plugins| plugins.reload(&name)).await,
+            Request::PluginEnable { name, enabled: true } => self.plugin(move |plugins| plugins.enable(&name)).await,
+            Request::PluginEnable { name, enabled: false } => self.plugin(move |plugins| plugins.disable(&name)).await,
+            Request::PluginRollback { name, to } => {
+                self.plugin(move |plugins| plugins.rollback(&name, to.as_deref())).await
+            }
             Request::StoreSkip { broker, position } => match self.broker(broker.as_deref()) {
                 Ok(broker) => blocking(move || broker.skip(position)).await,
                 Err(problem) => Answer::Error(problem),
@@ -46,6 +48,14 @@ impl Handler for Control {
 }
 
 impl Control {
+    /// Tells the plugin host something; the answer says what serves.
+    async fn plugin(&self, order: impl FnOnce(&PluginHost) -> Result<String, String> + Send + 'static) -> Answer {
+        match self.plugins.clone() {
+            Some(plugins) => blocking(move || order(&plugins).map(|label| json!({ "serves": label }))).await,
+            None => Answer::Error("this node has no brokers, so it runs no plugins".to_owned()),
+        }
+    }
+
     /// The broker of that name, or the only one.
     fn broker(&self, name: Option<&str>) -> Result<Observed, String> {
         let named = |broker: &&Observed| name.is_none_or(|name| broker.name() == name);

@@ -7,6 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use gantry_base::{disk::RealDisk, durable};
+
+use super::Pushed;
 use crate::{
     binding::Binding,
     cases,
@@ -199,6 +202,47 @@ impl Entry {
         self.go_back(tools, old, code, What::RolledBack, None).map_err(|refusal| refusal.to_string())
     }
 
+    /// Puts pushed bytes in service, then writes them to the plugin's file, so that a restart finds them.
+    pub(crate) fn push(
+        &mut self,
+        tools: &Tools,
+        old: &mut Vec<Arc<Version>>,
+        pushed: &Pushed,
+    ) -> Result<String, String> {
+        if self.state.disabled {
+            return Err("it is disabled; `gantry plugin enable` puts it back in service".to_owned());
+        }
+        let file = self.wanted.spec.file.clone();
+        let beside = signature::signature_file(&file);
+        let serving = self.wanted.plugin.current();
+        let checked = signature::check_bytes(&tools.options, &beside, &pushed.bytes, Ok(pushed.signature.clone()));
+        let fit = checked
+            .and_then(|()| self.code_from(tools, serving.as_deref(), &pushed.bytes, true))
+            .and_then(|code| self.prepare(tools, code, &self.wiring()));
+        let fit = match fit {
+            Ok(fit) => fit,
+            Err(refusal) => {
+                self.note(What::Refused, None, Some(format!("pushed: {refusal}")));
+                return Err(refusal.to_string());
+            }
+        };
+        let label = fit.version.label.clone();
+        self.put_in_service(tools, old, fit, What::InService, Some("pushed".to_owned()));
+        self.wanted.plugin.set_refusal(None);
+        let write = |path: &Path, bytes: &[u8]| durable::replace(&RealDisk, path, bytes, false);
+        // The signature first: what the watcher finds in between is the old file under a signature that is not its own, which
+        // leaves the new version serving.
+        let signed = pushed.signature.as_ref().map_or(Ok(()), |signature| write(&beside, signature));
+        if let Err(error) = signed.and_then(|()| write(&file, &pushed.bytes)) {
+            return Err(format!(
+                "{label} serves, but it could not be written to {}: {error}; a restart loads what is there",
+                file.display()
+            ));
+        }
+        (self.seen, self.settling) = (Some(Fingerprint::of(&file)), None);
+        Ok(label)
+    }
+
     /// A breaker opened while `sha256` served: within its probation the version before takes over.
     pub(crate) fn tripped(&mut self, tools: &Tools, old: &mut Vec<Arc<Version>>, sha256: &str, fault: &str) {
         let serves = self.wanted.plugin.current().is_some_and(|version| version.code.sha256 == sha256);
@@ -307,13 +351,24 @@ impl Entry {
 
     /// The file's code, once it may be used at all; the code that serves when the bytes are the same.
     fn read_code(&mut self, tools: &Tools, serving: Option<&Version>, force: bool) -> Result<Arc<Code>, Refusal> {
+        let bytes = code::read_file(&self.wanted.spec.file)?;
+        signature::check(&tools.options, &self.wanted.spec.file, &bytes)?;
+        self.code_from(tools, serving, &bytes, force)
+    }
+
+    /// The code of bytes whose origin was checked.
+    fn code_from(
+        &mut self,
+        tools: &Tools,
+        serving: Option<&Version>,
+        bytes: &[u8],
+        force: bool,
+    ) -> Result<Arc<Code>, Refusal> {
         let spec = &self.wanted.spec;
-        let bytes = code::read_file(&spec.file)?;
-        let sha256 = code::sha256_hex(&bytes);
+        let sha256 = code::sha256_hex(bytes);
         if let Some(pinned) = spec.sha256.as_ref().filter(|pinned| **pinned != sha256) {
             return Err(Refusal::Pinned { found: sha256, expected: pinned.clone() });
         }
-        signature::check(&tools.options, &spec.file, &bytes)?;
         if force {
             self.state.forgive(&sha256);
         } else if self.state.shuns(&sha256) {
@@ -326,8 +381,8 @@ impl Entry {
         {
             return Ok(kept);
         }
-        let code = Arc::new(Code::compile(&tools.runtime, &bytes, spec.world)?);
-        self.shelf.put(&code.sha256, &bytes);
+        let code = Arc::new(Code::compile(&tools.runtime, bytes, spec.world)?);
+        self.shelf.put(&code.sha256, bytes);
         Ok(code)
     }
 

@@ -57,6 +57,23 @@ impl TopicName {
     }
 }
 
+/// GANTRY_PLUGIN_PUSH (710001); the body is the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginPush {
+    /// Name of the plugin in the cluster file.
+    pub plugin: String,
+    /// The contents of its signature file, if it has one: 128 hex digits.
+    pub signature: Option<String>,
+}
+
+impl PluginPush {
+    /// Reads the fields.
+    pub fn parse(header: &Header<'_>) -> Result<Self, RequestError> {
+        let signature = header.ext.get("signature").map(std::borrow::Cow::into_owned);
+        Ok(PluginPush { plugin: text(header, "plugin")?.into_owned(), signature })
+    }
+}
+
 /// GET_SUBSCRIPTIONGROUP_CONFIG (352).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupName {

@@ -1,39 +1,27 @@
 //! `gantry plugin check FILE`.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::io::{self, Write};
 
 use anyhow::{Context, Result, bail};
-use gantry_plugin::{BindingSpec, CheckReport, PlanReport, PluginSpec, check_file, world_of};
+use gantry_plugin::{CheckReport, PlanReport, check_file};
+
+use super::open::Opened;
 
 /// Load a .wasm file as a broker would, and say what it is and what it asks for
 ///
 /// Fails with one sentence when a broker would refuse the file.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The .wasm file, a core module or a component
-    file: PathBuf,
-    /// A parameter to open it with, as `params` in the configuration
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = name_and_value)]
-    params: Vec<(String, String)>,
-    /// Topic to open it for
-    #[arg(long, default_value = "check-topic")]
-    topic: String,
-    /// Consumer group to open it for
-    #[arg(long, default_value = "check-group")]
-    group: String,
+    #[command(flatten)]
+    opened: Opened,
     /// Write the report as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let name = args.file.file_stem().map_or_else(|| "plugin".into(), |stem| stem.to_string_lossy().into_owned());
-    let world = world_of(&args.file).with_context(|| format!("{} is refused", args.file.display()))?;
-    let plugin = PluginSpec { params: args.params, ..PluginSpec::of(world, name, args.file) };
-    let binding = BindingSpec::new(args.topic, args.group, plugin.name.as_str());
+    let plugin = args.opened.plugin()?;
+    let binding = args.opened.binding(&plugin);
     let report = check_file(&plugin, &binding).with_context(|| format!("{} is refused", plugin.file.display()))?;
     if args.json {
         writeln!(io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?;
@@ -73,9 +61,4 @@ fn text(report: &CheckReport) -> String {
         list(&report.imports),
         report.compile_ms,
     )
-}
-
-fn name_and_value(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
 }
 
 /// The members are those of `gantry_plugin::PluginStatus`.
-fn text(plugin: &Value) -> String {
+pub(super) fn text(plugin: &Value) -> String {
     let field = |name: &str| plugin[name].as_str().unwrap_or_default();
     let mut out = format!("{}  {}  {}", field("name"), field("state"), field("file"));
     if let Some(sha256) = plugin["sha256"].as_str() {
@@ -52,16 +52,28 @@ fn text(plugin: &Value) -> String {
     }
     for binding in plugin["bindings"].as_array().into_iter().flatten() {
         let text = |name: &str| binding[name].as_str().unwrap_or_default();
-        out += &format!(
-            "\n  filter    {} for {}: {} judged, {} delivered, {} skipped, {} undecided; breaker {}",
-            text("topic"),
-            text("group"),
-            binding["messages"],
-            binding["delivered"],
-            binding["skipped"],
-            binding["undecided"],
-            text("breaker"),
-        );
+        let breaker = text("breaker");
+        out += &match text("kind") {
+            "hook" => format!("\n  hook      {} ticks; breaker {breaker}", binding["calls"]),
+            "balancer" => format!(
+                "\n  balancer  {} for {}: asked {} times; breaker {breaker}",
+                text("topic"),
+                text("group"),
+                binding["calls"]
+            ),
+            kind => {
+                let arg = binding["arg"].as_str().map(|arg| format!(" by wasm(.., {arg:?})")).unwrap_or_default();
+                format!(
+                    "\n  {kind:<9} {} for {}{arg}: {} judged, {} delivered, {} skipped, {} undecided; breaker {breaker}",
+                    text("topic"),
+                    text("group"),
+                    binding["messages"],
+                    binding["delivered"],
+                    binding["skipped"],
+                    binding["undecided"]
+                )
+            }
+        };
         if let Some(problem) = binding["problem"].as_str() {
             out += &format!("\n  problem   {problem}");
         }
