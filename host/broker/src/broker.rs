@@ -3,7 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use gantry_base::{disk::Disk, metric::Counter};
-use gantry_model::properties;
+use gantry_model::{load::BrokerLoad, properties};
 use gantry_plugin::PluginHost;
 use gantry_store::Store;
 use tokio::{
@@ -18,6 +18,7 @@ use crate::{
     flow::{Flow, FlowLevel},
     groups::GroupTable,
     holds,
+    load::{self, LoadMeter, SendMeter},
     options::BrokerOptions,
     queue_locks::QueueLocks,
     registration,
@@ -60,6 +61,8 @@ pub struct Broker {
     pub(crate) blocking_pulls: Arc<Semaphore>,
     pub(crate) flow: Flow,
     pub(crate) metrics: BrokerMetrics,
+    pub(crate) sends: SendMeter,
+    pub(crate) load: LoadMeter,
     /// Cancelled when nothing new should be waited for.
     pub(crate) stopping: CancellationToken,
 }
@@ -93,6 +96,8 @@ impl Broker {
             blocking_pulls: Arc::new(Semaphore::new(options.blocking_pulls_max)),
             flow: Flow::new(&options),
             metrics: BrokerMetrics::default(),
+            sends: SendMeter::default(),
+            load: LoadMeter::default(),
             stopping: CancellationToken::new(),
             plugins,
             store,
@@ -108,6 +113,11 @@ impl Broker {
     /// What it counts.
     pub fn metrics(&self) -> &BrokerMetrics {
         &self.metrics
+    }
+
+    /// How busy it was in the second before.
+    pub fn load(&self) -> BrokerLoad {
+        self.load.current()
     }
 
     /// How full each of its limited resources is.
@@ -130,7 +140,8 @@ impl Broker {
         self.timers.metrics()
     }
 
-    /// Starts what the broker does on its own: registration, delayed delivery, saving of offsets, expiry of clients.
+    /// Starts what the broker does on its own: registration, delayed delivery, saving of offsets, expiry of clients,
+    /// samples of its load.
     /// All of it ends when `cancel` is cancelled; `tasks` tells when it has.
     pub fn start(self: &Arc<Self>, tasks: &TaskTracker, cancel: &CancellationToken) {
         for name_server in &self.options.name_servers {
@@ -141,6 +152,7 @@ impl Broker {
         }
         tasks.spawn(holds::follow(self.clone(), cancel.clone()));
         tasks.spawn(timer::follow(self.clone(), cancel.clone()));
+        tasks.spawn(load::follow(self.clone(), cancel.clone()));
         self.every(tasks, cancel, consumer_offsets::JOURNAL_EVERY_MS, "journal consumer offsets", |broker| {
             broker.offsets.journal()
         });

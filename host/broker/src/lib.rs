@@ -13,6 +13,7 @@ mod consumer_offsets;
 mod flow;
 mod groups;
 mod holds;
+mod load;
 mod membership;
 mod message;
 mod offsets;

@@ -20,6 +20,7 @@ use gantry_protocol::{
 };
 use gantry_remoting::{Peer, Replies};
 use gantry_store::{AppendError, Draft, Flush, Placed, Queue};
+use tokio::time::Instant;
 
 use crate::{
     broker::Broker,
@@ -62,6 +63,7 @@ struct Item<'a> {
 /// Serves a run of sends: decode, check, append once, answer (at once, or when the disk has them).
 pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], replies: &mut Replies) {
     if let Err(refusal) = broker.flow.admit_sends(&broker.store, replies.arrived(), frames.len()) {
+        broker.sends.failed(frames.len());
         for frame in frames {
             ReplyTo::of(frame).refuse(replies.now(), &refusal);
         }
@@ -118,6 +120,9 @@ pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], rep
     let mut placed = Vec::with_capacity(drafts.len());
     if let Err(error) = broker.store.append(&drafts, &mut placed) {
         let refusal = append_refusal(&error);
+        if refusal.code == response::SERVICE_NOT_AVAILABLE {
+            broker.sends.failed(accepted.len());
+        }
         for send in &accepted {
             send.to.refuse(replies.now(), &refusal);
         }
@@ -137,15 +142,44 @@ pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], rep
             send.confirm(broker, places, replies.now());
         }
     }
+    let arrived = replies.arrived();
+    broker.sends.served(accepted.len() - waiting, arrived);
     if let (1.., Some(last)) = (waiting, placed.last()) {
-        replies.later(waiting, answer_when_flushed(broker.clone(), held, last.end));
+        let in_flight = InFlight::new(broker.clone(), waiting);
+        replies.later(waiting, answer_when_flushed(in_flight, held, last.end, arrived));
+    }
+}
+
+/// Sends that wait for the disk; counted until this is dropped, because their connection may end first.
+struct InFlight {
+    broker: Arc<Broker>,
+    sends: usize,
+}
+
+impl InFlight {
+    fn new(broker: Arc<Broker>, sends: usize) -> Self {
+        broker.sends.in_flight(sends as i64);
+        InFlight { broker, sends }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.broker.sends.in_flight(-(self.sends as i64));
     }
 }
 
 /// Lets go of `confirmed`, the answers of stored sends, once they are flushed; else says that this is not certain.
-async fn answer_when_flushed(broker: Arc<Broker>, confirmed: BytesMut, end: u64) -> BytesMut {
+async fn answer_when_flushed(in_flight: InFlight, confirmed: BytesMut, end: u64, arrived: Instant) -> BytesMut {
+    let InFlight { broker, sends } = &in_flight;
     let limit = Duration::from_millis(broker.options.flush_timeout_ms);
-    match tokio::time::timeout(limit, broker.store.flushed().reached(end)).await {
+    let flushed = tokio::time::timeout(limit, broker.store.flushed().reached(end)).await;
+    if let Ok(Ok(())) = flushed {
+        broker.sends.served(*sends, arrived);
+        return confirmed;
+    }
+    broker.sends.failed(*sends);
+    match flushed {
         Ok(Ok(())) => confirmed,
         Err(_) => {
             let remark =
