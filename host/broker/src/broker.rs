@@ -24,6 +24,7 @@ use crate::{
     registration,
     reply::Refusal,
     schedule::{self, Delivered},
+    select::{SelectMetrics, board},
     serve::BrokerService,
     timer::{self, TimerMetrics, Timers},
     topics::TopicTable,
@@ -63,6 +64,7 @@ pub struct Broker {
     pub(crate) metrics: BrokerMetrics,
     pub(crate) sends: SendMeter,
     pub(crate) load: LoadMeter,
+    pub(crate) select: SelectMetrics,
     /// Cancelled when nothing new should be waited for.
     pub(crate) stopping: CancellationToken,
 }
@@ -98,6 +100,7 @@ impl Broker {
             metrics: BrokerMetrics::default(),
             sends: SendMeter::default(),
             load: LoadMeter::default(),
+            select: SelectMetrics::default(),
             stopping: CancellationToken::new(),
             plugins,
             store,
@@ -113,6 +116,11 @@ impl Broker {
     /// What it counts.
     pub fn metrics(&self) -> &BrokerMetrics {
         &self.metrics
+    }
+
+    /// What it counts of decisions about queues.
+    pub fn select_metrics(&self) -> &SelectMetrics {
+        &self.select
     }
 
     /// How busy it was in the second before.
@@ -141,7 +149,7 @@ impl Broker {
     }
 
     /// Starts what the broker does on its own: registration, delayed delivery, saving of offsets, expiry of clients,
-    /// samples of its load.
+    /// samples of its load and boards of its queues.
     /// All of it ends when `cancel` is cancelled; `tasks` tells when it has.
     pub fn start(self: &Arc<Self>, tasks: &TaskTracker, cancel: &CancellationToken) {
         for name_server in &self.options.name_servers {
@@ -153,6 +161,7 @@ impl Broker {
         tasks.spawn(holds::follow(self.clone(), cancel.clone()));
         tasks.spawn(timer::follow(self.clone(), cancel.clone()));
         tasks.spawn(load::follow(self.clone(), cancel.clone()));
+        tasks.spawn(board::follow(self.clone(), cancel.clone()));
         self.every(tasks, cancel, consumer_offsets::JOURNAL_EVERY_MS, "journal consumer offsets", |broker| {
             broker.offsets.journal()
         });

@@ -25,6 +25,9 @@ mod registration;
 mod reply;
 mod scan;
 mod schedule;
+#[cfg(test)]
+mod scripted;
+mod select;
 mod send;
 mod send_back;
 mod serve;
@@ -38,5 +41,6 @@ pub use flow::FlowLevel;
 pub use holds::Holds;
 pub use options::BrokerOptions;
 pub use reply::Refusal;
+pub use select::SelectMetrics;
 pub use serve::BrokerService;
 pub use timer::TimerMetrics;

@@ -100,3 +100,38 @@ fn sample(broker: &Broker, before: Counts, now: Counts) -> BrokerLoad {
         recent_errors: now.failed - before.failed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripted::{self, Scripted};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sample_is_of_the_interval_before() {
+        let broker = scripted::broker(&Scripted::new());
+        let begun = Counts::of(&broker);
+        let arrived = Instant::now();
+        tokio::time::advance(Duration::from_millis(2)).await;
+        broker.sends.served(3, arrived);
+        tokio::time::advance(Duration::from_millis(4)).await;
+        broker.sends.served(1, arrived);
+        broker.sends.failed(5);
+        broker.sends.in_flight(7);
+        broker.metrics.messages_in.add(900);
+        tokio::time::advance(Duration::from_millis(1_994)).await;
+        let now = Counts::of(&broker);
+        let expected = BrokerLoad {
+            in_flight: 7,
+            send_micros: (3 * 2_000 + 6_000) / 4,
+            messages_in_per_s: 450,
+            recent_errors: 5,
+            // Of the simulated disk, rounded up.
+            disk_used_percent: 1,
+            ..BrokerLoad::default()
+        };
+        assert_eq!(sample(&broker, begun, now), expected);
+        broker.sends.in_flight(-7);
+        let rest = sample(&broker, now, Counts::of(&broker));
+        assert_eq!((rest.in_flight, rest.send_micros, rest.messages_in_per_s, rest.recent_errors), (0, 0, 0, 0));
+    }
+}

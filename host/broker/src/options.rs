@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use gantry_balance::Deciders;
 use gantry_base::{access::AccessList, clock::Clock};
 use gantry_model::labels::Labels;
 use gantry_store::Flush;
@@ -76,6 +77,8 @@ pub struct BrokerOptions {
     pub zone: Option<String>,
     /// What its operator calls it; told to name servers.
     pub labels: Labels,
+    /// Who decides about queues.
+    pub deciders: Deciders,
     /// Whose requests may change topics and groups.
     pub admin: AccessList,
     /// Region stored in every message and told to producers.
@@ -122,6 +125,7 @@ impl BrokerOptions {
             recall_enabled: true,
             zone: None,
             labels: Labels::default(),
+            deciders: Deciders::default(),
             admin: AccessList::default(),
             region: "DefaultRegion".to_owned(),
             holds: Holds::default(),
