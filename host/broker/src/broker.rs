@@ -13,6 +13,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    assign::{self, AssignMetrics, DecidedShares, ModeTable, RouteViews},
     clients::Clients,
     consumer_offsets::{self, ConsumerOffsets},
     flow::{Flow, FlowLevel},
@@ -21,7 +22,7 @@ use crate::{
     load::{self, LoadMeter, SendMeter},
     options::BrokerOptions,
     queue_locks::QueueLocks,
-    registration,
+    registration::{self, Told},
     reply::Refusal,
     schedule::{self, Delivered},
     select::{SelectMetrics, board},
@@ -53,6 +54,10 @@ pub struct Broker {
     pub(crate) timers: Timers,
     pub(crate) clients: Clients,
     pub(crate) queue_locks: QueueLocks,
+    pub(crate) modes: ModeTable,
+    pub(crate) views: RouteViews,
+    /// What deciders said of groups' queues.
+    pub(crate) shares: DecidedShares,
     pub(crate) plugins: PluginHost,
     /// Properties that every stored message gets, encoded.
     pub(crate) stamp: Vec<u8>,
@@ -65,6 +70,8 @@ pub struct Broker {
     pub(crate) sends: SendMeter,
     pub(crate) load: LoadMeter,
     pub(crate) select: SelectMetrics,
+    pub(crate) assign: AssignMetrics,
+    pub(crate) told: Told,
     /// Cancelled when nothing new should be waited for.
     pub(crate) stopping: CancellationToken,
 }
@@ -88,6 +95,9 @@ impl Broker {
         Ok(Arc::new(Broker {
             topics: TopicTable::open(store.clone(), disk.clone(), &options)?,
             groups: GroupTable::open(disk.clone(), &options)?,
+            modes: ModeTable::open(disk.clone(), &options)?,
+            views: RouteViews::new(&options),
+            shares: DecidedShares::default(),
             offsets: ConsumerOffsets::open(store.clone(), disk.clone(), options.clone())?,
             delivered: Delivered::open(disk.clone(), &options.data)?,
             timers: Timers::open(store.clone(), disk, options.clone(), options.holds.timed_messages.clone())?,
@@ -101,6 +111,8 @@ impl Broker {
             sends: SendMeter::default(),
             load: LoadMeter::default(),
             select: SelectMetrics::default(),
+            assign: AssignMetrics::default(),
+            told: Told::default(),
             stopping: CancellationToken::new(),
             plugins,
             store,
@@ -121,6 +133,11 @@ impl Broker {
     /// What it counts of decisions about queues.
     pub fn select_metrics(&self) -> &SelectMetrics {
         &self.select
+    }
+
+    /// What it counts of decisions about members.
+    pub fn assign_metrics(&self) -> &AssignMetrics {
+        &self.assign
     }
 
     /// How busy it was in the second before.
@@ -148,8 +165,8 @@ impl Broker {
         self.timers.metrics()
     }
 
-    /// Starts what the broker does on its own: registration, delayed delivery, saving of offsets, expiry of clients,
-    /// samples of its load and boards of its queues.
+    /// Starts what the broker does on its own: registration, delayed delivery, saving of offsets, expiry of clients, samples of
+    /// its load and boards of its queues.
     /// All of it ends when `cancel` is cancelled; `tasks` tells when it has.
     pub fn start(self: &Arc<Self>, tasks: &TaskTracker, cancel: &CancellationToken) {
         for name_server in &self.options.name_servers {
@@ -161,6 +178,8 @@ impl Broker {
         tasks.spawn(holds::follow(self.clone(), cancel.clone()));
         tasks.spawn(timer::follow(self.clone(), cancel.clone()));
         tasks.spawn(load::follow(self.clone(), cancel.clone()));
+        tasks.spawn(assign::follow_routes(self.clone(), cancel.clone()));
+        tasks.spawn(assign::follow_deciders(self.clone(), cancel.clone()));
         tasks.spawn(board::follow(self.clone(), cancel.clone()));
         self.every(tasks, cancel, consumer_offsets::JOURNAL_EVERY_MS, "journal consumer offsets", |broker| {
             broker.offsets.journal()

@@ -7,6 +7,7 @@
 //! It opens no socket and no log itself: both are handed in.
 
 mod admin;
+mod assign;
 mod broker;
 mod clients;
 mod consumer_offsets;
@@ -36,6 +37,7 @@ mod topics;
 mod unique_key;
 mod waiting;
 
+pub use assign::AssignMetrics;
 pub use broker::{Broker, BrokerMetrics};
 pub use flow::FlowLevel;
 pub use holds::Holds;

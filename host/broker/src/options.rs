@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use gantry_balance::Deciders;
+use gantry_balance::{Deciders, Zones};
 use gantry_base::{access::AccessList, clock::Clock};
 use gantry_model::labels::Labels;
 use gantry_store::Flush;
@@ -77,7 +77,9 @@ pub struct BrokerOptions {
     pub zone: Option<String>,
     /// What its operator calls it; told to name servers.
     pub labels: Labels,
-    /// Who decides about queues.
+    /// Where clients stand.
+    pub zones: Zones,
+    /// Who decides about queues and members.
     pub deciders: Deciders,
     /// Whose requests may change topics and groups.
     pub admin: AccessList,
@@ -125,6 +127,7 @@ impl BrokerOptions {
             recall_enabled: true,
             zone: None,
             labels: Labels::default(),
+            zones: Zones::default(),
             deciders: Deciders::default(),
             admin: AccessList::default(),
             region: "DefaultRegion".to_owned(),

@@ -3,8 +3,15 @@
 //!
 //! Each name server has a follower of its own, so that one that is down delays nobody.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use gantry_base::watermark::Watermark;
 use gantry_client::registration::{BrokerIdentity, NameServerLink};
 use gantry_protocol::body::register::RegisterBrokerBody;
 use tokio::time::{Instant, interval, sleep_until};
@@ -19,6 +26,24 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
 /// Pause after a registration that failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Grows whenever a name server has heard of a change of topics.
+#[derive(Default)]
+pub(crate) struct Told {
+    times: AtomicU64,
+    mark: Watermark,
+}
+
+impl Told {
+    pub(crate) fn again(&self) {
+        let before = self.times.fetch_add(1, Ordering::Relaxed);
+        self.mark.advance(before + 1);
+    }
+
+    pub(crate) fn mark(&self) -> &Watermark {
+        &self.mark
+    }
+}
+
 /// Keeps this broker registered with one name server until cancelled, then unregisters.
 pub(crate) async fn follow(broker: Arc<Broker>, name_server: String, cancel: CancellationToken) {
     let identity = BrokerIdentity {
@@ -30,13 +55,16 @@ pub(crate) async fn follow(broker: Arc<Broker>, name_server: String, cancel: Can
         labels: broker.options.labels.clone(),
     };
     let mut link = NameServerLink::new(name_server.clone(), identity);
-    let mut reachable = true;
+    let (mut reachable, mut told) = (true, None);
     'registered: loop {
         let seen = broker.topics.changes().get();
         let (data_version, topics) = broker.topics.export();
         let body = RegisterBrokerBody::new(data_version, topics);
         let pause = match link.register(&body).await {
             Ok(()) => {
+                if told.replace(seen) != Some(seen) {
+                    broker.told.again();
+                }
                 if !std::mem::replace(&mut reachable, true) {
                     tracing::info!(%name_server, "registered again");
                 }
