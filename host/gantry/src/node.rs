@@ -5,6 +5,7 @@
 
 mod broker;
 mod control;
+mod deciders;
 mod dirs;
 mod name_server;
 mod plan;
@@ -19,6 +20,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use gantry_namesrv::NameServerOptions;
 use gantry_plugin::PluginHost;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -68,8 +70,6 @@ impl Node {
         };
         let listeners = broker::bind_all(&plan, &limits)?;
         let name_servers = plan.name_servers(name_server.as_ref().map(name_server::Bound::port));
-        let name_server = name_server.map(|bound| bound.serve(config.name_server_options(), &plan, &name_servers));
-
         let plugins = match plan.brokers.as_slice() {
             [] => None,
             brokers => {
@@ -77,10 +77,16 @@ impl Node {
                 Some(start_plugins(&config, name)?)
             }
         };
+        let deciders = deciders::of(&config);
+        let name_server = name_server.map(|bound| {
+            let options = NameServerOptions { deciders: deciders.clone(), ..config.name_server_options() };
+            bound.serve(options, &plan, &name_servers)
+        });
         let mut brokers = Vec::new();
         for listener in listeners {
             let plugins = plugins.clone().context("a node with brokers has a plugin host")?;
-            brokers.push(RunningBroker::start(listener, &config, &plan, &name_servers, plugins).await?);
+            let started = RunningBroker::start(listener, &config, &plan, &name_servers, plugins, deciders.clone());
+            brokers.push(started.await?);
         }
         if let Some(name_server) = &name_server {
             let names = brokers.iter().map(|broker| broker.name().to_owned()).collect();
