@@ -1,4 +1,4 @@
-//! Which addresses may do something: loopback, and networks that the operator named.
+//! Networks that the operator named, and who may do something: loopback and these.
 
 use std::net::IpAddr;
 
@@ -9,9 +9,26 @@ struct Network {
     prefix_len: u8,
 }
 
+/// Networks as a set of addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Networks(Vec<Network>);
+
+impl Networks {
+    /// Reads addresses and networks.
+    pub fn parse(entries: &[impl AsRef<str>]) -> Result<Self, AccessError> {
+        entries.iter().map(|entry| network(entry.as_ref())).collect::<Result<_, _>>().map(Networks)
+    }
+
+    /// Whether `address` is in one of them; an IPv4 address written as IPv6 is the IPv4 address.
+    pub fn contain(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(address))
+    }
+}
+
 /// Loopback is always on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AccessList(Vec<Network>);
+pub struct AccessList(Networks);
 
 /// An entry is neither an address nor a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,13 +41,12 @@ pub struct AccessError {
 impl AccessList {
     /// Reads addresses and networks.
     pub fn parse(entries: &[impl AsRef<str>]) -> Result<Self, AccessError> {
-        entries.iter().map(|entry| network(entry.as_ref())).collect::<Result<_, _>>().map(AccessList)
+        Networks::parse(entries).map(AccessList)
     }
 
     /// Whether the peer at `address` may.
     pub fn allows(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        address.is_loopback() || self.0.iter().any(|network| network.contains(address))
+        address.to_canonical().is_loopback() || self.0.contain(address)
     }
 }
 

@@ -93,6 +93,7 @@ impl Broker {
         }
         tokio::task::block_in_place(|| {
             self.topics.delete(topic)?;
+            self.modes.forget(Some(topic), None)?;
             self.offsets.remove_where(|found, _| found == topic).map_err(not_saved)
         })
     }
@@ -115,6 +116,7 @@ impl Broker {
     pub(crate) fn delete_group(&self, group: &str, clean_offset: bool) -> Result<(), Refusal> {
         tokio::task::block_in_place(|| {
             self.groups.delete(group)?;
+            self.modes.forget(None, Some(group))?;
             match clean_offset {
                 true => self.offsets.remove_where(|_, found| found == group).map_err(not_saved),
                 false => Ok(()),

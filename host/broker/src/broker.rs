@@ -3,7 +3,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use gantry_base::{disk::Disk, metric::Counter};
-use gantry_model::properties;
+use gantry_model::{load::BrokerLoad, properties};
 use gantry_plugin::PluginHost;
 use gantry_store::Store;
 use tokio::{
@@ -13,16 +13,19 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    assign::{self, AssignMetrics, DecidedShares, ModeTable, RouteViews},
     clients::Clients,
     consumer_offsets::{self, ConsumerOffsets},
     flow::{Flow, FlowLevel},
     groups::GroupTable,
     holds,
+    load::{self, LoadMeter, SendMeter},
     options::BrokerOptions,
     queue_locks::QueueLocks,
-    registration,
+    registration::{self, Told},
     reply::Refusal,
     schedule::{self, Delivered},
+    select::{SelectMetrics, board},
     serve::BrokerService,
     timer::{self, TimerMetrics, Timers},
     topics::TopicTable,
@@ -51,6 +54,10 @@ pub struct Broker {
     pub(crate) timers: Timers,
     pub(crate) clients: Clients,
     pub(crate) queue_locks: QueueLocks,
+    pub(crate) modes: ModeTable,
+    pub(crate) views: RouteViews,
+    /// What deciders said of groups' queues.
+    pub(crate) shares: DecidedShares,
     pub(crate) plugins: PluginHost,
     /// Properties that every stored message gets, encoded.
     pub(crate) stamp: Vec<u8>,
@@ -60,6 +67,11 @@ pub struct Broker {
     pub(crate) blocking_pulls: Arc<Semaphore>,
     pub(crate) flow: Flow,
     pub(crate) metrics: BrokerMetrics,
+    pub(crate) sends: SendMeter,
+    pub(crate) load: LoadMeter,
+    pub(crate) select: SelectMetrics,
+    pub(crate) assign: AssignMetrics,
+    pub(crate) told: Told,
     /// Cancelled when nothing new should be waited for.
     pub(crate) stopping: CancellationToken,
 }
@@ -83,6 +95,9 @@ impl Broker {
         Ok(Arc::new(Broker {
             topics: TopicTable::open(store.clone(), disk.clone(), &options)?,
             groups: GroupTable::open(disk.clone(), &options)?,
+            modes: ModeTable::open(disk.clone(), &options)?,
+            views: RouteViews::new(&options),
+            shares: DecidedShares::default(),
             offsets: ConsumerOffsets::open(store.clone(), disk.clone(), options.clone())?,
             delivered: Delivered::open(disk.clone(), &options.data)?,
             timers: Timers::open(store.clone(), disk, options.clone(), options.holds.timed_messages.clone())?,
@@ -93,6 +108,11 @@ impl Broker {
             blocking_pulls: Arc::new(Semaphore::new(options.blocking_pulls_max)),
             flow: Flow::new(&options),
             metrics: BrokerMetrics::default(),
+            sends: SendMeter::default(),
+            load: LoadMeter::default(),
+            select: SelectMetrics::default(),
+            assign: AssignMetrics::default(),
+            told: Told::default(),
             stopping: CancellationToken::new(),
             plugins,
             store,
@@ -108,6 +128,21 @@ impl Broker {
     /// What it counts.
     pub fn metrics(&self) -> &BrokerMetrics {
         &self.metrics
+    }
+
+    /// What it counts of decisions about queues.
+    pub fn select_metrics(&self) -> &SelectMetrics {
+        &self.select
+    }
+
+    /// What it counts of decisions about members.
+    pub fn assign_metrics(&self) -> &AssignMetrics {
+        &self.assign
+    }
+
+    /// How busy it was in the second before.
+    pub fn load(&self) -> BrokerLoad {
+        self.load.current()
     }
 
     /// How full each of its limited resources is.
@@ -130,7 +165,8 @@ impl Broker {
         self.timers.metrics()
     }
 
-    /// Starts what the broker does on its own: registration, delayed delivery, saving of offsets, expiry of clients.
+    /// Starts what the broker does on its own: registration, delayed delivery, saving of offsets, expiry of clients, samples of
+    /// its load and boards of its queues.
     /// All of it ends when `cancel` is cancelled; `tasks` tells when it has.
     pub fn start(self: &Arc<Self>, tasks: &TaskTracker, cancel: &CancellationToken) {
         for name_server in &self.options.name_servers {
@@ -141,6 +177,10 @@ impl Broker {
         }
         tasks.spawn(holds::follow(self.clone(), cancel.clone()));
         tasks.spawn(timer::follow(self.clone(), cancel.clone()));
+        tasks.spawn(load::follow(self.clone(), cancel.clone()));
+        tasks.spawn(assign::follow_routes(self.clone(), cancel.clone()));
+        tasks.spawn(assign::follow_deciders(self.clone(), cancel.clone()));
+        tasks.spawn(board::follow(self.clone(), cancel.clone()));
         self.every(tasks, cancel, consumer_offsets::JOURNAL_EVERY_MS, "journal consumer offsets", |broker| {
             broker.offsets.journal()
         });

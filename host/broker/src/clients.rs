@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    net::IpAddr,
     sync::Arc,
 };
 
@@ -128,6 +129,25 @@ impl Clients {
     pub(crate) fn members(&self, group: &str) -> Vec<String> {
         let registry = self.registry.read();
         registry.consumers.get(group).map(|group| group.members.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// A group's members with the addresses that they are connected from, by client id.
+    pub(crate) fn members_at(&self, group: &str) -> Vec<(String, IpAddr)> {
+        let registry = self.registry.read();
+        let members = registry.consumers.get(group).into_iter().flat_map(|group| &group.members);
+        members.map(|(id, member)| (id.clone(), member.peer.address().ip())).collect()
+    }
+
+    /// The groups that have members, each with the topics that it subscribes to.
+    pub(crate) fn subscribed(&self) -> Vec<(String, Vec<String>)> {
+        let registry = self.registry.read();
+        let topics = |group: &Group| group.subscriptions.keys().cloned().collect();
+        registry.consumers.iter().map(|(name, group)| (name.clone(), topics(group))).collect()
+    }
+
+    /// Whom to tell that a group is to share its queues out anew.
+    pub(crate) fn everybody(&self, group: &str) -> Option<Changed> {
+        self.registry.read().consumers.get(group).map(|found| changed(group, found))
     }
 
     /// What the group's latest heartbeat says of `topic`.

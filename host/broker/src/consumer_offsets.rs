@@ -50,6 +50,8 @@ struct OffsetsFile {
 #[derive(Default)]
 struct State {
     table: HashMap<String, ByQueue>,
+    /// Keys of `table` by topic.
+    keys_of: HashMap<String, Vec<String>>,
     changed: HashMap<String, ByQueue>,
     since_snapshot: bool,
     version: DataVersion,
@@ -71,6 +73,17 @@ fn key(topic: &str, group: &str) -> String {
     format!("{topic}@{group}")
 }
 
+/// The keys of a table by topic.
+fn by_topic(table: &HashMap<String, ByQueue>) -> HashMap<String, Vec<String>> {
+    let mut keys_of: HashMap<String, Vec<String>> = HashMap::new();
+    for key in table.keys() {
+        if let Some((topic, _)) = key.rsplit_once('@') {
+            keys_of.entry(topic.to_owned()).or_default().push(key.clone());
+        }
+    }
+    keys_of
+}
+
 impl ConsumerOffsets {
     /// Reads the snapshot and replays the journal behind it.
     pub(crate) fn open(store: Store, disk: Arc<dyn Disk>, options: Arc<BrokerOptions>) -> io::Result<Self> {
@@ -88,7 +101,8 @@ impl ConsumerOffsets {
         // Written anew, too, when it is RocketMQ's: what is journalled from now on is not contained. And when it lacks some,
         // because the journal's part of the log is kept until it does not.
         let since_snapshot = contained != end || by_another;
-        let state = State { table, version: snapshot.data_version, since_snapshot, ..State::default() };
+        let keys_of = by_topic(&table);
+        let state = State { table, keys_of, version: snapshot.data_version, since_snapshot, ..State::default() };
         let state = Mutex::new(state);
         let offsets = ConsumerOffsets { state, journalling: Mutex::new(()), store, journal, disk, file, options };
         match offsets.snapshot() {
@@ -114,8 +128,23 @@ impl ConsumerOffsets {
         if known == Some(offset.0) {
             return;
         }
+        if !state.table.contains_key(&key) {
+            state.keys_of.entry(topic.to_owned()).or_default().push(key.clone());
+        }
         state.table.entry(key.clone()).or_default().insert(queue_id, offset.0);
         state.changed.entry(key).or_default().insert(queue_id, offset.0);
+    }
+
+    /// For each queue of a topic the lowest offset that any group with offsets in the topic has; a group without one there
+    /// counts as having consumed nothing: `begins`, the queues' first offsets. `None` when no group has any.
+    pub(crate) fn slowest(&self, topic: &str, begins: &[u64]) -> Option<Vec<u64>> {
+        let state = self.state.lock();
+        let groups = state.keys_of.get(topic)?.iter().filter_map(|key| state.table.get(key));
+        let of_group = |queues: &ByQueue| -> Vec<u64> {
+            let offset = |(id, begin): (u32, &u64)| queues.get(&id).copied().unwrap_or(*begin);
+            (0..).zip(begins).map(offset).collect()
+        };
+        groups.map(of_group).reduce(|slowest, group| slowest.iter().zip(&group).map(|(a, b)| *a.min(b)).collect())
     }
 
     /// Forgets every offset that `forget(topic, group)` names, durably.
@@ -124,6 +153,7 @@ impl ConsumerOffsets {
         {
             let mut state = self.state.lock();
             state.table.retain(|key, _| keep(key));
+            state.keys_of = by_topic(&state.table);
             state.changed.retain(|key, _| keep(key));
             state.since_snapshot = true;
         }
@@ -259,7 +289,42 @@ fn replay(store: &Store, journal: &Queue, from: u64, table: &mut HashMap<String,
 
 #[cfg(test)]
 mod tests {
+    use gantry_base::disk::sim::SimDisk;
+    use gantry_store::Options;
+
     use super::*;
+
+    fn open(disk: &SimDisk) -> ConsumerOffsets {
+        let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+        let options = Arc::new(BrokerOptions::new("c", "b", ([127, 0, 0, 1], 1).into(), "/data".into()));
+        disk.create_dir_all(&options.data.join("config")).unwrap();
+        let (store, _) = Store::open(disk.clone(), &options.data, Options::default(), &mut |_| {}).unwrap();
+        ConsumerOffsets::open(store, disk, options).unwrap()
+    }
+
+    /// Also of offsets that were there at the start, and not of those that are gone.
+    #[test]
+    fn the_slowest_group_of_each_queue_counts() {
+        let disk = SimDisk::new(1);
+        let offsets = open(&disk);
+        assert_eq!(offsets.slowest("t", &[0, 0]), None, "nobody consumes");
+        for (topic, group, queue_id, offset) in
+            [("t", "fast", 0, 9), ("t", "fast", 1, 8), ("t", "slow", 0, 3), ("other", "slow", 1, 1)]
+        {
+            offsets.commit(topic, group, queue_id, QueueOffset(offset));
+        }
+        assert_eq!(offsets.slowest("t", &[1, 2]), Some(vec![3, 2]), "the slow group has not begun queue 1");
+        offsets.commit("t", "slow", 0, QueueOffset(5));
+        assert_eq!(offsets.slowest("t", &[0]), Some(vec![5]));
+        offsets.save().unwrap();
+        offsets.store.shutdown().unwrap();
+        let again = open(&disk);
+        assert_eq!(again.slowest("t", &[0, 0]), Some(vec![5, 0]));
+        again.remove_where(|_, group| group == "slow").unwrap();
+        assert_eq!(again.slowest("t", &[0, 0]), Some(vec![9, 8]));
+        again.remove_where(|topic, _| topic == "t").unwrap();
+        assert_eq!(again.slowest("t", &[0, 0]), None);
+    }
 
     #[test]
     fn a_journal_record_has_a_bounded_number_of_offsets() {

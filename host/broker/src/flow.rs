@@ -199,7 +199,7 @@ impl Flow {
     }
 
     /// Bytes to be flushed, and bytes to be dispatched.
-    fn backlogs(store: &Store) -> (u64, u64) {
+    pub(crate) fn backlogs(store: &Store) -> (u64, u64) {
         // What follows is read first, so that a step in between makes no backlog that never was.
         let (dispatched, flushed) = (store.dispatched().get(), store.flushed().get());
         (store.appended().get().saturating_sub(flushed), store.visible().get().saturating_sub(dispatched))

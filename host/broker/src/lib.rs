@@ -7,12 +7,14 @@
 //! It opens no socket and no log itself: both are handed in.
 
 mod admin;
+mod assign;
 mod broker;
 mod clients;
 mod consumer_offsets;
 mod flow;
 mod groups;
 mod holds;
+mod load;
 mod membership;
 mod message;
 mod offsets;
@@ -24,6 +26,9 @@ mod registration;
 mod reply;
 mod scan;
 mod schedule;
+#[cfg(test)]
+mod scripted;
+mod select;
 mod send;
 mod send_back;
 mod serve;
@@ -32,10 +37,12 @@ mod topics;
 mod unique_key;
 mod waiting;
 
+pub use assign::AssignMetrics;
 pub use broker::{Broker, BrokerMetrics};
 pub use flow::FlowLevel;
 pub use holds::Holds;
 pub use options::BrokerOptions;
 pub use reply::Refusal;
+pub use select::SelectMetrics;
 pub use serve::BrokerService;
 pub use timer::TimerMetrics;

@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use gantry_balance::{Deciders, Zones};
 use gantry_base::{access::AccessList, clock::Clock};
+use gantry_model::labels::Labels;
 use gantry_store::Flush;
 
 use crate::holds::Holds;
@@ -71,6 +73,14 @@ pub struct BrokerOptions {
     pub timer_delay_max_s: u64,
     /// Whether timed messages can be recalled. RocketMQ's default is off.
     pub recall_enabled: bool,
+    /// Where it stands; told to name servers.
+    pub zone: Option<String>,
+    /// What its operator calls it; told to name servers.
+    pub labels: Labels,
+    /// Where clients stand.
+    pub zones: Zones,
+    /// Who decides about queues and members.
+    pub deciders: Deciders,
     /// Whose requests may change topics and groups.
     pub admin: AccessList,
     /// Region stored in every message and told to producers.
@@ -115,6 +125,10 @@ impl BrokerOptions {
             groups_max: 100_000,
             timer_delay_max_s: 365 * 86_400,
             recall_enabled: true,
+            zone: None,
+            labels: Labels::default(),
+            zones: Zones::default(),
+            deciders: Deciders::default(),
             admin: AccessList::default(),
             region: "DefaultRegion".to_owned(),
             holds: Holds::default(),

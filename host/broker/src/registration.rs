@@ -1,19 +1,48 @@
-//! Telling every name server which topics this broker serves: at the start, every 30 s, and at once when a topic changes.
+//! Telling every name server which topics this broker serves: at the start, every 30 s, and at once when a topic changes; and
+//! between that how busy it is.
 //!
 //! Each name server has a follower of its own, so that one that is down delays nobody.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use gantry_base::watermark::Watermark;
 use gantry_client::registration::{BrokerIdentity, NameServerLink};
 use gantry_protocol::body::register::RegisterBrokerBody;
+use tokio::time::{Instant, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::Broker;
 
 /// How often a broker registers when nothing changes.
 const REGISTER_EVERY: Duration = Duration::from_secs(30);
+/// How often a registered broker says how busy it is. RocketMQ's own heartbeats come every second, where they are on at all.
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
 /// Pause after a registration that failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Grows whenever a name server has heard of a change of topics.
+#[derive(Default)]
+pub(crate) struct Told {
+    times: AtomicU64,
+    mark: Watermark,
+}
+
+impl Told {
+    pub(crate) fn again(&self) {
+        let before = self.times.fetch_add(1, Ordering::Relaxed);
+        self.mark.advance(before + 1);
+    }
+
+    pub(crate) fn mark(&self) -> &Watermark {
+        &self.mark
+    }
+}
 
 /// Keeps this broker registered with one name server until cancelled, then unregisters.
 pub(crate) async fn follow(broker: Arc<Broker>, name_server: String, cancel: CancellationToken) {
@@ -22,15 +51,20 @@ pub(crate) async fn follow(broker: Arc<Broker>, name_server: String, cancel: Can
         name: broker.options.name.clone(),
         id: broker.options.id,
         address: broker.options.advertised.to_string(),
+        zone: broker.options.zone.clone(),
+        labels: broker.options.labels.clone(),
     };
     let mut link = NameServerLink::new(name_server.clone(), identity);
-    let mut reachable = true;
-    loop {
+    let (mut reachable, mut told) = (true, None);
+    'registered: loop {
         let seen = broker.topics.changes().get();
         let (data_version, topics) = broker.topics.export();
         let body = RegisterBrokerBody::new(data_version, topics);
         let pause = match link.register(&body).await {
             Ok(()) => {
+                if told.replace(seen) != Some(seen) {
+                    broker.told.again();
+                }
                 if !std::mem::replace(&mut reachable, true) {
                     tracing::info!(%name_server, "registered again");
                 }
@@ -43,11 +77,20 @@ pub(crate) async fn follow(broker: Arc<Broker>, name_server: String, cancel: Can
                 RETRY_AFTER
             }
         };
-        tokio::select! {
-            () = cancel.cancelled() => break,
-            _ = broker.topics.changes().reached(seen + 1), if reachable => {}
-            () = link.closed(), if reachable => {}
-            () = tokio::time::sleep(pause) => {}
+        let again = Instant::now() + pause;
+        // The first comes at once.
+        let mut heartbeats = interval(HEARTBEAT_EVERY);
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => break 'registered,
+                _ = broker.topics.changes().reached(seen + 1), if reachable => break,
+                () = link.closed(), if reachable => break,
+                () = sleep_until(again) => break,
+                // What a name server does not take is told again soon.
+                _ = heartbeats.tick(), if reachable => {
+                    link.heartbeat(broker.load.current());
+                }
+            }
         }
     }
     if let Err(error) = link.unregister().await {

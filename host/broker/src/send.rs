@@ -20,11 +20,13 @@ use gantry_protocol::{
 };
 use gantry_remoting::{Peer, Replies};
 use gantry_store::{AppendError, Draft, Flush, Placed, Queue};
+use tokio::time::Instant;
 
 use crate::{
     broker::Broker,
     consumer_offsets::JOURNAL_TOPIC,
     reply::{Refusal, ReplyTo},
+    select::{Place, Ticket},
     timer::{PROGRESS_TOPIC, PROPERTIES_RESERVE, TimerWish},
     topics::{Topic, Topics},
     unique_key,
@@ -40,6 +42,8 @@ const ANSWER_LEN: usize = 384;
 struct Accepted<'a> {
     to: ReplyTo,
     queue_id: u32,
+    /// To be told where the messages of an order were stored.
+    ticket: Option<Ticket>,
     unique_key: Cow<'a, str>,
     /// What recalls it, if it is timed.
     recall_handle: Option<String>,
@@ -62,6 +66,7 @@ struct Item<'a> {
 /// Serves a run of sends: decode, check, append once, answer (at once, or when the disk has them).
 pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], replies: &mut Replies) {
     if let Err(refusal) = broker.flow.admit_sends(&broker.store, replies.arrived(), frames.len()) {
+        broker.sends.failed(frames.len());
         for frame in frames {
             ReplyTo::of(frame).refuse(replies.now(), &refusal);
         }
@@ -118,6 +123,9 @@ pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], rep
     let mut placed = Vec::with_capacity(drafts.len());
     if let Err(error) = broker.store.append(&drafts, &mut placed) {
         let refusal = append_refusal(&error);
+        if refusal.code == response::SERVICE_NOT_AVAILABLE {
+            broker.sends.failed(accepted.len());
+        }
         for send in &accepted {
             send.to.refuse(replies.now(), &refusal);
         }
@@ -128,8 +136,14 @@ pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], rep
     // What waits for the disk is written down now as well: when the disk has it, nothing is left to do but to send.
     let sync = broker.options.flush == Flush::Sync;
     let (mut held, mut waiting) = (BytesMut::with_capacity(if sync { accepted.len() * ANSWER_LEN } else { 0 }), 0);
-    for send in accepted.iter().filter(|send| !send.to.oneway) {
+    for send in &mut accepted {
         let places = &placed[send.first..send.first + send.count];
+        if let (Some(ticket), Some(last)) = (send.ticket.take(), places.last()) {
+            ticket.stored(last.queue_offset.0);
+        }
+        if send.to.oneway {
+            continue;
+        }
         if sync && send.waits {
             waiting += 1;
             send.confirm(broker, places, &mut held);
@@ -137,15 +151,44 @@ pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], rep
             send.confirm(broker, places, replies.now());
         }
     }
+    let arrived = replies.arrived();
+    broker.sends.served(accepted.len() - waiting, arrived);
     if let (1.., Some(last)) = (waiting, placed.last()) {
-        replies.later(waiting, answer_when_flushed(broker.clone(), held, last.end));
+        let in_flight = InFlight::new(broker.clone(), waiting);
+        replies.later(waiting, answer_when_flushed(in_flight, held, last.end, arrived));
+    }
+}
+
+/// Sends that wait for the disk; counted until this is dropped, because their connection may end first.
+struct InFlight {
+    broker: Arc<Broker>,
+    sends: usize,
+}
+
+impl InFlight {
+    fn new(broker: Arc<Broker>, sends: usize) -> Self {
+        broker.sends.in_flight(sends as i64);
+        InFlight { broker, sends }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.broker.sends.in_flight(-(self.sends as i64));
     }
 }
 
 /// Lets go of `confirmed`, the answers of stored sends, once they are flushed; else says that this is not certain.
-async fn answer_when_flushed(broker: Arc<Broker>, confirmed: BytesMut, end: u64) -> BytesMut {
+async fn answer_when_flushed(in_flight: InFlight, confirmed: BytesMut, end: u64, arrived: Instant) -> BytesMut {
+    let InFlight { broker, sends } = &in_flight;
     let limit = Duration::from_millis(broker.options.flush_timeout_ms);
-    match tokio::time::timeout(limit, broker.store.flushed().reached(end)).await {
+    let flushed = tokio::time::timeout(limit, broker.store.flushed().reached(end)).await;
+    if let Ok(Ok(())) = flushed {
+        broker.sends.served(*sends, arrived);
+        return confirmed;
+    }
+    broker.sends.failed(*sends);
+    match flushed {
         Ok(Ok(())) => confirmed,
         Err(_) => {
             let remark =
@@ -225,18 +268,12 @@ fn accept<'a>(
     if name::is_unsendable_topic(&request.topic) {
         refuse_unsendable(&request.topic)?;
     }
-    let queue_id = match request.queue_id {
-        open if open < 0 => topic.next_write_queue(),
-        named => named as u32,
-    };
-    let Some(queue) = topic.queue(queue_id as i32) else {
-        let remark = format!(
-            "request queueId[{queue_id}] is illegal, topic[{}] has {} queues",
-            request.topic,
-            topic.queues.len()
-        );
-        return Err(Refusal::new(response::INVALID_PARAMETER, remark));
-    };
+    let named = u32::try_from(request.queue_id).ok();
+    if let Some(queue_id) = named
+        && topic.queue(request.queue_id).is_none()
+    {
+        return Err(no_queue(topic, queue_id));
+    }
     if body.is_empty() || body.len() > broker.options.message_bytes_max {
         let remark =
             format!("the body has {} bytes, allowed are 1 to {}", body.len(), broker.options.message_bytes_max);
@@ -244,11 +281,26 @@ fn accept<'a>(
     }
     let first = items.len();
     let traits = Traits::of(request.properties.as_bytes())?;
+    let key = match traits.sharding_key {
+        None if request.is_batch && topic.selector.is_planned() => first_key(body),
+        key => key,
+    };
+    let Place { queue_id, ticket } = topic.place(&broker.select, named, key, body.len());
+    let queue = topic.queue(queue_id as i32).ok_or_else(|| no_queue(topic, queue_id))?;
     if request.is_batch {
         accept_batch(broker, request, &traits, queue, body, items).inspect_err(|_| items.truncate(first))?;
         let unique_key = traits.unique_key.map_or(Cow::Borrowed(""), Cow::Borrowed);
         let count = items.len() - first;
-        return Ok(Accepted { to, queue_id, unique_key, recall_handle: None, waits: traits.waits, first, count });
+        return Ok(Accepted {
+            to,
+            queue_id,
+            ticket,
+            unique_key,
+            recall_handle: None,
+            waits: traits.waits,
+            first,
+            count,
+        });
     }
     let mut added = Vec::new();
     let unique_key = match traits.unique_key {
@@ -286,7 +338,26 @@ fn accept<'a>(
     };
     check_properties(broker, &item, if timed.is_some() { PROPERTIES_RESERVE } else { 0 })?;
     items.push(item);
-    Ok(Accepted { to, queue_id, unique_key, recall_handle, waits: traits.waits, first, count: 1 })
+    // What waits elsewhere first has no place in the order yet.
+    let ticket = ticket.filter(|_| delay.is_none() && timed.is_none());
+    Ok(Accepted { to, queue_id, ticket, unique_key, recall_handle, waits: traits.waits, first, count: 1 })
+}
+
+fn no_queue(topic: &Topic, queue_id: u32) -> Refusal {
+    let (name, queues) = (&topic.config.topic_name, topic.queues.len());
+    let remark = format!("request queueId[{queue_id}] is illegal, topic[{name}] has {queues} queues");
+    Refusal::new(response::INVALID_PARAMETER, remark)
+}
+
+/// The first sharding key in a batch. A batch that is none has none: it is refused where it is taken apart.
+fn first_key(batch: &[u8]) -> Option<&[u8]> {
+    batch::messages(batch).map_while(Result::ok).find_map(|message| sharding_key(message.properties))
+}
+
+fn sharding_key(properties: &[u8]) -> Option<&[u8]> {
+    let is_key =
+        |name: &[u8]| name == properties::SHARDING_KEY.as_bytes() || name == properties::SHARDING_KEY_GO.as_bytes();
+    properties::pairs(properties).find(|(name, _)| is_key(name)).map(|(_, value)| value)
 }
 
 fn accept_batch<'a>(
@@ -347,6 +418,8 @@ struct Traits<'a> {
     unique_key: Option<&'a str>,
     delay: Option<DelayLevel>,
     timer: TimerWish<'a>,
+    /// Names the order that the message belongs to.
+    sharding_key: Option<&'a [u8]>,
     /// Whether the sender waits for the disk.
     waits: bool,
     /// Holds properties that no client may store.
@@ -356,7 +429,8 @@ struct Traits<'a> {
 impl<'a> Traits<'a> {
     fn of(properties: &'a [u8]) -> Result<Self, Refusal> {
         let timer = TimerWish::default();
-        let mut traits = Traits { unique_key: None, delay: None, timer, waits: true, unclean: false };
+        let mut traits =
+            Traits { unique_key: None, delay: None, timer, sharding_key: None, waits: true, unclean: false };
         let text = |value: &'a [u8]| std::str::from_utf8(value).unwrap_or_default();
         for (name, value) in properties::pairs(properties) {
             match name {
@@ -364,6 +438,7 @@ impl<'a> Traits<'a> {
                 b"WAIT" => traits.waits = !value.eq_ignore_ascii_case(b"false"),
                 b"DELAY" => traits.delay = text(value).parse().ok().and_then(DelayLevel::clamped),
                 b"POP_CK" | b"__CRC32#" => traits.unclean = true,
+                b"__SHARDINGKEY" | b"SHARDING_KEY" => traits.sharding_key = Some(value),
                 b"TRAN_MSG" if value.eq_ignore_ascii_case(b"true") => {
                     let remark = "transactional messages are not built yet; the message was not stored";
                     return Err(Refusal::new(response::NO_PERMISSION, remark));

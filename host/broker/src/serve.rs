@@ -4,7 +4,10 @@ use std::{net::SocketAddr, sync::Arc};
 
 use bytes::BytesMut;
 use gantry_protocol::{
-    body::lock::{LockBatch, LockedQueues},
+    body::{
+        assignment::{QueryAssignment, RequestModeConfig},
+        lock::{LockBatch, LockedQueues},
+    },
     code::{self, request::*, response},
     frame::{Frame, FrameWriter},
     request::{
@@ -20,6 +23,7 @@ use gantry_remoting::{Hold, Peer, Replies, Service};
 use tokio::time::Instant;
 
 use crate::{
+    assign,
     broker::Broker,
     membership::malformed,
     pull::pull,
@@ -126,6 +130,10 @@ fn serve_one(broker: &Arc<Broker>, peer: &Peer, frame: &Frame<'_>, replies: &mut
                 });
             }
             Err(refusal) => to.refuse(replies.now(), &refusal),
+        },
+        QUERY_ASSIGNMENT => match QueryAssignment::parse(frame.body) {
+            Ok(query) => replies.later(1, assign::answer(broker.clone(), to, query, replies.arrived())),
+            Err(error) => to.refuse(replies.now(), &malformed("question for an assignment", &error)),
         },
         QUERY_MESSAGE | VIEW_MESSAGE_BY_ID => match Asked::parse(&frame.header) {
             Ok(asked) => replies.later(1, query::answer(broker.clone(), to, asked, replies.arrived())),
@@ -242,6 +250,12 @@ fn serve_now(
         UNLOCK_BATCH_MQ => {
             let request = LockBatch::parse(frame.body).map_err(|error| malformed("unlock request", &error))?;
             broker.queue_locks.unlock(&request.consumer_group, &request.client_id, &request.mq_set);
+            to.ok(out);
+        }
+        SET_MESSAGE_REQUEST_MODE => {
+            broker.check_admin(peer)?;
+            let config = RequestModeConfig::parse(frame.body);
+            broker.set_request_mode(config.map_err(|error| malformed("message request mode", &error))?)?;
             to.ok(out);
         }
         UPDATE_AND_CREATE_TOPIC => {

@@ -7,10 +7,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
 };
 
 use arc_swap::ArcSwap;
@@ -33,7 +30,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::{options::BrokerOptions, reply::Refusal};
+use crate::{options::BrokerOptions, reply::Refusal, select::Selector};
 
 /// Largest configuration file that is read, in bytes.
 pub(crate) const CONFIG_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -42,16 +39,10 @@ pub(crate) const CONFIG_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub(crate) struct Topic {
     pub(crate) config: TopicConfig,
     pub(crate) queues: Vec<Arc<Queue>>,
-    next_queue: AtomicU32,
+    pub(crate) selector: Arc<Selector>,
 }
 
 impl Topic {
-    /// The queue for a message whose sender left it open: the write queues in turn.
-    pub(crate) fn next_write_queue(&self) -> u32 {
-        let turn = self.next_queue.fetch_add(1, Ordering::Relaxed);
-        turn % self.config.write_queue_nums.max(1)
-    }
-
     /// A queue that producers or consumers may name.
     pub(crate) fn queue(&self, queue_id: i32) -> Option<&Arc<Queue>> {
         usize::try_from(queue_id).ok().and_then(|id| self.queues.get(id))
@@ -127,6 +118,11 @@ impl TopicTable {
     /// The topics now. Hold it for one batch of requests, not longer.
     pub(crate) fn snapshot(&self) -> arc_swap::Guard<Arc<Topics>> {
         self.topics.load()
+    }
+
+    /// The topics now, to be held as long as need be.
+    pub(crate) fn all(&self) -> Arc<Topics> {
+        self.topics.load_full()
     }
 
     pub(crate) fn get(&self, topic: &str) -> Option<Arc<Topic>> {
@@ -237,7 +233,8 @@ impl TopicTable {
             let queue = self.store.queue_or_create(&config.topic_name, queue_id).map_err(io::Error::other)?;
             queues.push(queue);
         }
-        Ok(Arc::new(Topic { config, queues, next_queue: AtomicU32::new(0) }))
+        let selector = before.map(|topic| topic.selector.clone()).unwrap_or_default();
+        Ok(Arc::new(Topic { config, queues, selector }))
     }
 }
 

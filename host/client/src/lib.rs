@@ -7,6 +7,7 @@
 //! It does not compress or inflate bodies, trace, consume in order, pop, or take part in transactions.
 
 pub mod admin;
+mod assignment;
 mod client;
 mod consumer;
 mod error;

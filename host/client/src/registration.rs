@@ -2,7 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use gantry_protocol::{body::register::RegisterBrokerBody, code::request, frame::FrameWriter};
+use gantry_model::{labels::Labels, load::BrokerLoad};
+use gantry_protocol::{
+    body::register::RegisterBrokerBody,
+    code::request,
+    frame::FrameWriter,
+    request::name_server::{BrokerFields, BrokerHeartbeat, ZONE_FIELD},
+};
 use gantry_remoting::{Connection, Limits, NoRequests};
 
 use crate::{ClientError, client::succeeded};
@@ -25,6 +31,10 @@ pub struct BrokerIdentity {
     pub id: u64,
     /// `host:port` that clients are told.
     pub address: String,
+    /// Zone that it stands in.
+    pub zone: Option<String>,
+    /// What its operator calls it.
+    pub labels: Labels,
 }
 
 /// A broker's connection to one name server, made when needed.
@@ -48,6 +58,24 @@ impl NameServerLink {
             .to_json()
             .map_err(|error| ClientError::Invalid(format!("the topics cannot be written as JSON: {error}")))?;
         self.ask(request::REGISTER_BROKER, &body, REGISTER_TIMEOUT).await
+    }
+
+    /// Says that the broker lives and how busy it is. Nothing answers: RocketMQ's name servers before 5.0 do not know it, and
+    /// what counts for a broker's life is that it registers. `false` without a connection or when the name server takes nothing.
+    pub fn heartbeat(&self, load: BrokerLoad) -> bool {
+        let identity = &self.identity;
+        let heartbeat = BrokerHeartbeat {
+            broker: BrokerFields {
+                cluster: identity.cluster.clone(),
+                name: identity.name.clone(),
+                address: identity.address.clone(),
+                id: identity.id,
+            },
+            labels: (!identity.labels.is_empty()).then(|| identity.labels.to_string()),
+            load: Some(load),
+        };
+        let open = self.connection.as_ref().filter(|connection| !connection.is_closed());
+        open.is_some_and(|open| open.notify(request::BROKER_HEARTBEAT, |ext| heartbeat.write(ext), b""))
     }
 
     /// Takes the broker out.
@@ -80,6 +108,7 @@ impl NameServerLink {
                 .ext("clusterName", &identity.cluster);
             if code == request::REGISTER_BROKER {
                 ext.ext("bodyCrc32", 0).ext("compressed", false).ext("haServerAddr", "");
+                ext.ext_opt(ZONE_FIELD, identity.zone.as_deref());
             }
         };
         let answer = connection.call(code, write, body, timeout).await;

@@ -5,6 +5,7 @@
 
 mod broker;
 mod control;
+mod deciders;
 mod dirs;
 mod name_server;
 mod plan;
@@ -19,6 +20,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use gantry_namesrv::NameServerOptions;
 use gantry_plugin::{HostOptions, PluginHost};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -68,19 +70,22 @@ impl Node {
         };
         let listeners = broker::bind_all(&plan, &limits)?;
         let name_servers = plan.name_servers(name_server.as_ref().map(name_server::Bound::port));
-        let name_server = name_server.map(|bound| bound.serve(config.name_server_options(), &plan, &name_servers));
-
+        // A name server alone runs balancers, too: they decide about routes.
         let plugins = match plan.brokers.as_slice() {
-            [] => None,
-            brokers => {
-                let name = if let [only] = brokers { &only.name } else { &plan.node };
-                Some(start_plugins(&config, &plan, name)?)
-            }
+            [] if config.plugins.is_empty() => None,
+            [only] => Some(start_plugins(&config, &plan, &only.name)?),
+            _ => Some(start_plugins(&config, &plan, &plan.node)?),
         };
+        let deciders = deciders::of(plugins.as_ref());
+        let name_server = name_server.map(|bound| {
+            let options = NameServerOptions { deciders: deciders.clone(), ..config.name_server_options() };
+            bound.serve(options, &plan, &name_servers)
+        });
         let mut brokers = Vec::new();
         for listener in listeners {
             let plugins = plugins.clone().context("a node with brokers has a plugin host")?;
-            brokers.push(RunningBroker::start(listener, &config, &plan, &name_servers, plugins).await?);
+            let started = RunningBroker::start(listener, &config, &plan, &name_servers, plugins, deciders.clone());
+            brokers.push(started.await?);
         }
         if let Some(name_server) = &name_server {
             let names = brokers.iter().map(|broker| broker.name().to_owned()).collect();
@@ -148,7 +153,11 @@ const SHELF: &str = "gantry.plugins";
 fn start_plugins(config: &Config, plan: &Plan, broker: &str) -> Result<PluginHost> {
     let slots = tokio::runtime::Handle::current().metrics().num_workers();
     let shelf = Some(plan.data.join(SHELF));
-    let host = PluginHost::start(HostOptions { shelf, ..config.plugin_options(broker, slots) })?;
+    let host = PluginHost::start(HostOptions {
+        shelf,
+        zone: plan.zone.clone().unwrap_or_default(),
+        ..config.plugin_options(broker, slots)
+    })?;
     let applied = host.apply(config.plugin_config());
     applied.map_err(|problems| anyhow::anyhow!(reload::listed(&problems)))?;
     Ok(host)

@@ -6,6 +6,8 @@
 
 pub mod delay;
 pub mod group;
+pub mod labels;
+pub mod load;
 pub mod message;
 pub mod name;
 pub mod offset;

@@ -61,6 +61,10 @@ names! {
     RECONSUME_TIME = "RECONSUME_TIME";
     /// Limit that travels with it.
     MAX_RECONSUME_TIMES = "MAX_RECONSUME_TIMES";
+    /// Key of the order that the message belongs to.
+    SHARDING_KEY = "__SHARDINGKEY";
+    /// The same as the Go client calls it.
+    SHARDING_KEY_GO = "SHARDING_KEY";
     /// Producer group of a transactional or request message.
     PGROUP = "PGROUP";
     /// "true" marks a half message.

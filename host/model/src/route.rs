@@ -36,6 +36,9 @@ pub struct BrokerData {
     /// Whether a replica may act as master.
     #[serde(default)]
     pub enable_acting_master: bool,
+    /// Zone that it stands in, if it has told one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone_name: Option<String>,
 }
 
 /// A topic's queues on one broker group.

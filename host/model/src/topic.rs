@@ -32,6 +32,12 @@ impl Perm {
         self.0 & 1 != 0
     }
 
+    /// The same without the write bit.
+    #[must_use]
+    pub fn without_write(self) -> Perm {
+        Perm(self.0 & !2)
+    }
+
     /// The same without the inherit bit.
     #[must_use]
     pub fn without_inherit(self) -> Perm {

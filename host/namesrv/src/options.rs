@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gantry_balance::Deciders;
 use gantry_base::{access::AccessList, clock::Clock};
 
 /// What a name server is told when it is made. Nobody authenticates here, so everything that a peer can add to is bounded.
@@ -19,8 +20,10 @@ pub struct NameServerOptions {
     pub topics_max: usize,
     /// Most pairs of topic and broker group; a registration beyond it is refused.
     pub queue_entries_max: usize,
-    /// Whose requests may change topics (216, 217).
+    /// Whose requests may change topics (216, 217) and permissions (205, 327).
     pub admin: AccessList,
+    /// Who decides about routes.
+    pub deciders: Deciders,
     /// Time.
     pub clock: Clock,
 }
@@ -35,6 +38,7 @@ impl Default for NameServerOptions {
             topics_max: 200_000,
             queue_entries_max: 1_000_000,
             admin: AccessList::default(),
+            deciders: Deciders::default(),
             clock: Clock::system(),
         }
     }

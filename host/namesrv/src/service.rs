@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use gantry_model::{name, route::TopicRoute, version::DataVersion};
+use gantry_model::{labels::Labels, name, route::TopicRoute, version::DataVersion};
 use gantry_protocol::{
     body::{self, register::RegisterBrokerBody},
     code::{request::*, response},
@@ -12,7 +12,9 @@ use gantry_protocol::{
     header::{Head, Header},
     request::{
         RequestError,
-        name_server::{BrokerFields, ClusterField, DeleteTopic, RegisterBroker, TopicField},
+        name_server::{
+            BrokerFields, BrokerHeartbeat, BrokerNameField, ClusterField, DeleteTopic, RegisterBroker, TopicField,
+        },
     },
 };
 use gantry_remoting::{Peer, Replies, Service};
@@ -22,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     NameServerOptions,
+    decisions::{RouteDecisions, RouteMetrics},
     table::{Refused, Registration, Table},
 };
 
@@ -35,6 +38,7 @@ const SHOWN_MAX: usize = 255;
 pub struct NameServer {
     options: Arc<NameServerOptions>,
     table: Arc<RwLock<Table>>,
+    decisions: Arc<RouteDecisions>,
 }
 
 /// One connection's state.
@@ -58,6 +62,8 @@ enum Answer {
         changed: bool,
         known: Option<DataVersion>,
     },
+    /// To a change of all of a broker's topics: how many these are, and the field that says it.
+    Topics(&'static str, usize),
 }
 
 /// A refusal: code and sentence.
@@ -79,7 +85,13 @@ impl From<Refused> for No {
 impl NameServer {
     /// A name server that knows nothing yet.
     pub fn new(options: NameServerOptions) -> Self {
-        NameServer { options: Arc::new(options), table: Arc::default() }
+        let decisions = Arc::new(RouteDecisions::new(options.deciders.clone()));
+        NameServer { options: Arc::new(options), table: Arc::default(), decisions }
+    }
+
+    /// What it counts of decisions about routes.
+    pub fn metrics(&self) -> &RouteMetrics {
+        &self.decisions.metrics
     }
 
     /// Drops silent brokers until cancelled.
@@ -110,10 +122,23 @@ impl NameServer {
             QUERY_DATA_VERSION => {
                 // Without a readable version the broker is asked to register, which tells everything anew.
                 let told: Option<DataVersion> = body::parse(frame.body).ok();
-                let known = self.heartbeat(header)?;
+                let known = self.lives(&BrokerFields::parse(header)?);
                 Ok(Answer::Version { changed: known.is_none() || known != told, known })
             }
-            BROKER_HEARTBEAT => self.heartbeat(header).map(|_| Answer::Ok),
+            BROKER_HEARTBEAT => {
+                self.heartbeat(session, BrokerHeartbeat::parse(header)?);
+                Ok(Answer::Ok)
+            }
+            WIPE_WRITE_PERM_OF_BROKER => {
+                self.check_admin(&session.peer)?;
+                let topics = self.table.write().wipe(&BrokerNameField::parse(header)?.broker, true);
+                Ok(Answer::Topics("wipeTopicCount", topics))
+            }
+            ADD_WRITE_PERM_OF_BROKER => {
+                self.check_admin(&session.peer)?;
+                let topics = self.table.write().wipe(&BrokerNameField::parse(header)?.broker, false);
+                Ok(Answer::Topics("addTopicCount", topics))
+            }
             DELETE_TOPIC_IN_NAMESRV => {
                 self.check_admin(&session.peer)?;
                 let request = DeleteTopic::parse(header)?;
@@ -129,9 +154,7 @@ impl NameServer {
     }
 
     fn route(&self, topic: &str) -> Result<Answer, No> {
-        // The guard goes before the JSON is written.
-        let route = self.table.read().route(topic);
-        match route {
+        match self.decisions.route(&self.table, topic, self.options.clock.now_ms()) {
             Some(route) => json(&route),
             None => {
                 let topic: String = topic.chars().take(SHOWN_MAX).collect();
@@ -141,9 +164,18 @@ impl NameServer {
         }
     }
 
-    fn heartbeat(&self, header: &Header<'_>) -> Result<Option<DataVersion>, No> {
-        let broker = BrokerFields::parse(header)?;
-        Ok(self.table.write().heartbeat(&broker.name, &broker.address, self.options.clock.now_ms()))
+    fn lives(&self, broker: &BrokerFields) -> Option<DataVersion> {
+        self.table.write().heartbeat(&broker.name, &broker.address, self.options.clock.now_ms())
+    }
+
+    /// Labels that are none are as good as none: the broker lives whatever it says of itself.
+    fn heartbeat(&self, session: &Session, heartbeat: BrokerHeartbeat) {
+        let BrokerHeartbeat { broker, labels, load } = heartbeat;
+        let labels = Labels::parse(&labels.unwrap_or_default()).unwrap_or_default();
+        let now_ms = self.options.clock.now_ms();
+        let mut table = self.table.write();
+        table.heartbeat(&broker.name, &broker.address, now_ms);
+        table.note((&broker.name, &broker.address, session.peer.id()), labels, load, now_ms);
     }
 
     fn register(&self, session: &mut Session, request: &RegisterBroker, bytes: &[u8]) -> Result<Answer, No> {
@@ -165,6 +197,7 @@ impl NameServer {
             id: broker.id,
             address: &broker.address,
             ha_address: &request.ha_address,
+            zone: request.zone.as_deref(),
             expiry_ms: request.heartbeat_timeout_ms,
             connection: session.peer.id(),
             version: &told.data_version,
@@ -265,6 +298,7 @@ fn encode(request: &Header<'_>, answer: Result<Answer, No>, out: &mut BytesMut) 
             writer.ext("changed", *changed);
             body = known.as_ref().and_then(|version| serde_json::to_vec(version).ok()).unwrap_or_default();
         }
+        Ok(Answer::Topics(field, topics)) => _ = writer.ext(field, *topics),
         Ok(Answer::Ok | Answer::Body(_) | Answer::Registered { master: None }) | Err(_) => {}
     }
     match &answer {
@@ -275,4 +309,4 @@ fn encode(request: &Header<'_>, answer: Result<Answer, No>, out: &mut BytesMut) 
 
 #[cfg(test)]
 #[path = "service_tests.rs"]
-mod tests;
+pub(crate) mod tests;

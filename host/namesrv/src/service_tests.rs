@@ -11,18 +11,19 @@ use super::*;
 
 /// What a request was answered with.
 #[derive(Debug)]
-struct Reply {
-    code: i32,
-    remark: String,
-    fields: BTreeMap<String, String>,
-    body: String,
+pub(crate) struct Reply {
+    pub(crate) code: i32,
+    pub(crate) remark: String,
+    pub(crate) fields: BTreeMap<String, String>,
+    pub(crate) body: String,
 }
 
 /// A name server and one connection to it.
-struct Rig {
-    server: NameServer,
-    session: Session,
-    codec: Codec,
+pub(crate) struct Rig {
+    pub(crate) server: NameServer,
+    pub(crate) session: Session,
+    pub(crate) codec: Codec,
+    pub(crate) clock: Clock,
 }
 
 impl Rig {
@@ -30,13 +31,19 @@ impl Rig {
         Rig::with(NameServerOptions::default(), codec, "127.0.0.1:1")
     }
 
-    fn with(options: NameServerOptions, codec: Codec, peer: &str) -> Self {
-        let server = NameServer::new(NameServerOptions { clock: Clock::manual(1_000), ..options });
+    pub(crate) fn with(options: NameServerOptions, codec: Codec, peer: &str) -> Self {
+        let clock = Clock::manual(1_000);
+        let server = NameServer::new(NameServerOptions { clock: clock.clone(), ..options });
         let session = connect(&server, peer);
-        Rig { server, session, codec }
+        Rig { server, session, codec, clock }
     }
 
-    fn ask(&mut self, code: i32, fields: &[(&str, &str)], body: &str) -> Reply {
+    /// The same name server over another connection.
+    pub(crate) fn beside(&self, codec: Codec, peer: &str) -> Self {
+        Rig { server: self.server.clone(), session: connect(&self.server, peer), codec, clock: self.clock.clone() }
+    }
+
+    pub(crate) fn ask(&mut self, code: i32, fields: &[(&str, &str)], body: &str) -> Reply {
         let head = Head::request(code, 77);
         let (mut request, mut out) = (BytesMut::new(), BytesMut::new());
         let mut writer = FrameWriter::new(&mut request, self.codec, &head);
@@ -59,7 +66,7 @@ impl Rig {
         }
     }
 
-    fn register(&mut self, name: &str, port: u16, id: &str, topics: &[&str]) -> Reply {
+    pub(crate) fn register(&mut self, name: &str, port: u16, id: &str, topics: &[&str]) -> Reply {
         let body = registration(topics);
         let crc = (crc32fast::hash(body.as_bytes()) & 0x7FFF_FFFF).to_string();
         let address = format!("127.0.0.1:{port}");
@@ -75,7 +82,7 @@ impl Rig {
         self.ask(REGISTER_BROKER, &fields, &body)
     }
 
-    fn route(&mut self, topic: &str) -> Reply {
+    pub(crate) fn route(&mut self, topic: &str) -> Reply {
         self.ask(GET_ROUTEINFO_BY_TOPIC, &[("topic", topic), ("acceptStandardJsonOnly", "true")], "")
     }
 }

@@ -5,16 +5,18 @@
 
 mod answers;
 mod change;
+mod question;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use gantry_model::{topic::Perm, version::DataVersion};
+use gantry_model::{labels::Labels, load::BrokerLoad, topic::Perm, version::DataVersion};
 
 pub(crate) use change::{Refused, Registration};
 
 /// Everything that a name server knows.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
+    stamp: Stamp,
     groups: BTreeMap<Arc<str>, Group>,
     /// Per topic, what each broker group serves of it.
     topics: BTreeMap<String, BTreeMap<Arc<str>, Queues>>,
@@ -22,10 +24,23 @@ pub(crate) struct Table {
     entries: usize,
 }
 
+/// Grows with the table: who kept an answer knows from it whether that still holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// Changes of what routes are made of, zones and labels included.
+    pub(crate) changes: u64,
+    /// Changes of how busy brokers are.
+    pub(crate) loads: u64,
+}
+
 /// Brokers that hold the same data.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Group {
-    cluster: String,
+    cluster: Arc<str>,
+    /// Where it stands, as its last registration said.
+    zone: Option<Arc<str>>,
+    /// An operator took its permission to be written to, on all topics.
+    wiped: bool,
     /// By broker id; 0 is the master.
     members: BTreeMap<u64, Member>,
 }
@@ -42,6 +57,10 @@ struct Member {
     version: Option<DataVersion>,
     /// Connection that it registered over; its end is the broker's end.
     connection: u64,
+    /// What its operator calls it.
+    labels: Labels,
+    /// How busy it is and when it said so, in ms since 1970.
+    load: Option<(BrokerLoad, u64)>,
 }
 
 /// A topic's queues on one broker group.
@@ -51,6 +70,8 @@ struct Queues {
     read: u32,
     write: u32,
     sys_flag: i32,
+    /// Whether clients place its messages in an order of their own.
+    order: bool,
 }
 
 impl Table {
@@ -60,6 +81,42 @@ impl Table {
         let member = members.values_mut().find(|member| member.address == address)?;
         member.last_seen_ms = now_ms;
         member.version.clone()
+    }
+
+    /// Notes what a broker says of itself, over the connection that it registered over: nobody else may speak for it.
+    pub(crate) fn note(
+        &mut self,
+        (group, address, connection): (&str, &str, u64),
+        labels: Labels,
+        load: Option<BrokerLoad>,
+        now_ms: u64,
+    ) {
+        let Some(group) = self.groups.get_mut(group) else { return };
+        let member = group.members.values_mut().find(|member| member.address == address);
+        let Some(member) = member.filter(|member| member.connection == connection) else { return };
+        if member.labels != labels {
+            member.labels = labels;
+            self.stamp.changes += 1;
+        }
+        self.stamp.loads += u64::from(member.load.map(|(load, _)| load) != load);
+        member.load = load.map(|load| (load, now_ms));
+    }
+
+    /// When it changed last.
+    pub(crate) fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// Takes the permission to write from a broker group on all its topics, or gives it back; how many topics it has.
+    ///
+    /// RocketMQ overwrites the permissions of its table, so that taking back grants what was never allowed, and a change of any
+    /// topic undoes the taking. Here it is a mark of the group, which lasts until it is given back or the master
+    /// has been away.
+    pub(crate) fn wipe(&mut self, group: &str, wiped: bool) -> usize {
+        let Some(known) = self.groups.get_mut(group) else { return 0 };
+        known.wiped = wiped;
+        self.stamp.changes += 1;
+        self.topics.values().filter(|queues| queues.contains_key(group)).count()
     }
 
     /// Takes a broker out at its own wish.
@@ -86,6 +143,7 @@ impl Table {
             group_gone |= group.members.is_empty();
             !group.members.is_empty()
         });
+        self.stamp.changes += removed.len() as u64;
         if group_gone {
             let groups = &self.groups;
             self.entries = 0;
@@ -101,10 +159,11 @@ impl Table {
     /// Forgets a topic, everywhere or in one cluster, until a broker registers it again.
     pub(crate) fn delete_topic(&mut self, topic: &str, cluster: Option<&str>) {
         let Some(queues) = self.topics.get_mut(topic) else { return };
+        self.stamp.changes += 1;
         let before = queues.len();
         let groups = &self.groups;
         queues.retain(|group, _| {
-            let home = groups.get(group).map(|group| group.cluster.as_str());
+            let home = groups.get(group).map(|group| &*group.cluster);
             cluster.is_some_and(|cluster| home != Some(cluster))
         });
         self.entries -= before - queues.len();

@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use gantry_balance::Decision;
+
 pub use crate::wit::balancer::{
     exports::gantry::plugin::balancer::{
         Assignment, BrokerOffer, Decisions, Load, Member, Placement, QueuePlace, QueueState, SendHint,
@@ -20,7 +22,6 @@ use crate::{
     binding::{Binding, CallError},
     refusal::one_line,
     slot::{Cause, Fault, Slot},
-    spec::Decision,
     version::Version,
 };
 
@@ -84,6 +85,31 @@ impl Balancer {
     /// Name of the plugin.
     pub fn plugin(&self) -> &str {
         self.0.plugin()
+    }
+
+    /// Whether messages that name a queue may be moved.
+    pub fn retargets(&self) -> bool {
+        self.0.retargets()
+    }
+
+    /// Whether both are one binding.
+    pub fn is(&self, other: &Balancer) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Grows with every version put in service: what was answered before may be answered otherwise now.
+    pub fn version(&self) -> u64 {
+        self.0.plugin.swaps.get()
+    }
+
+    /// Whether the version that serves takes this decision.
+    pub fn takes(&self, decision: Decision) -> bool {
+        let decisions = self.decisions();
+        match decision {
+            Decision::Route => decisions.route,
+            Decision::SelectQueue => decisions.placement,
+            Decision::Assign => decisions.assignment,
+        }
     }
 
     /// What the version that serves decides; nothing while none does.

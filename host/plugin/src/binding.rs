@@ -35,6 +35,7 @@ pub struct Binding {
     pub(crate) stats: Stats,
     pub(crate) news: News,
     on_error: Mutex<OnError>,
+    retargets: AtomicBool,
     unbound: AtomicBool,
     /// Why the plugin does not serve this binding as configured, if so.
     problem: Mutex<Option<String>>,
@@ -118,6 +119,7 @@ impl Binding {
             stats: Stats::default(),
             news,
             on_error: Mutex::default(),
+            retargets: AtomicBool::new(false),
             unbound: AtomicBool::new(false),
             problem: Mutex::new(None),
         }
@@ -168,6 +170,14 @@ impl Binding {
 
     pub(crate) fn set_on_error(&self, on_error: OnError) {
         *self.on_error.lock() = on_error;
+    }
+
+    pub(crate) fn retargets(&self) -> bool {
+        self.retargets.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_retargets(&self, retargets: bool) {
+        self.retargets.store(retargets, Ordering::Relaxed);
     }
 
     /// Whether it is not in the configuration any more: it never judges again, and another may be in its place.

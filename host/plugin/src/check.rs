@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use gantry_balance::ANY;
 use serde::Serialize;
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
     guest::Shared,
     plan::TagSet,
     refusal::Refusal,
-    spec::{self, ANY, BindingSpec, PluginSpec, World},
+    spec::{self, BindingSpec, PluginSpec, World},
     version::{Ground, Version, Wire, Wiring},
 };
 

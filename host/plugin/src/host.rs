@@ -11,6 +11,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use gantry_balance::{ANY, Decision};
 use gantry_base::watermark::Watermark;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -23,7 +24,7 @@ use crate::{
     loader::{Job, Loader, Order, Pushed, Wanted},
     news::News,
     plugin::Plugin,
-    spec::{self, ANY, ConfigProblem, Decision, FUNCTIONS_MAX, HostOptions, PluginConfig, PluginSpec, World},
+    spec::{self, ConfigProblem, FUNCTIONS_MAX, HostOptions, PluginConfig, PluginSpec, World},
     status::{self, PluginStatus},
     version::Wire,
 };
@@ -263,6 +264,7 @@ impl Inner {
             let decides = spec.decides.iter().copied().collect();
             let key = Key::Balancer { topic: topic.clone(), group: group.clone(), decides };
             let Some(binding) = keep(config, key, Kind::Balancer, names, &spec.plugin, &spec.params) else { continue };
+            binding.set_retargets(spec.retarget);
             for decision in &spec.decides {
                 let topics = published.balancers.entry(*decision).or_default();
                 topics.entry(topic.clone()).or_default().insert(group.clone(), binding.clone());

@@ -72,8 +72,8 @@ pub use run::{Run, Verdict};
 pub use shadow::ShadowReport;
 pub use signature::{SIGNATURE_LEN, hex};
 pub use spec::{
-    ANY, BINDINGS_MAX, BalancerSpec, BindingSpec, BreakerOptions, ConfigProblem, DEADLINE_DEFAULT_MS,
-    DEADLINE_RANGE_MS, Decision, FUNCTIONS_MAX, HOOK_DEADLINE_DEFAULT_MS, HostOptions, MEMORY_LIMIT_DEFAULT_BYTES,
-    MEMORY_LIMIT_RANGE_BYTES, NAME_LEN_MAX, OnError, PLUGINS_MAX, PluginConfig, PluginSpec, World,
+    BINDINGS_MAX, BalancerSpec, BindingSpec, BreakerOptions, ConfigProblem, DEADLINE_DEFAULT_MS, DEADLINE_RANGE_MS,
+    FUNCTIONS_MAX, HOOK_DEADLINE_DEFAULT_MS, HostOptions, MEMORY_LIMIT_DEFAULT_BYTES, MEMORY_LIMIT_RANGE_BYTES,
+    NAME_LEN_MAX, OnError, PLUGINS_MAX, PluginConfig, PluginSpec, World,
 };
 pub use status::{BindingStatus, Faults, PluginState, PluginStatus};

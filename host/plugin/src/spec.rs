@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
+use gantry_balance::{ANY, Decision};
 use serde::{Deserialize, Serialize};
 
 /// Memory of one plugin instance when nothing else is said; enough for interpreters compiled to wasm, too.
@@ -20,8 +21,7 @@ pub const PLUGINS_MAX: usize = 256;
 pub const BINDINGS_MAX: usize = 4_096;
 /// Most calls of plugins in SQL92 subscriptions that are open at a time.
 pub const FUNCTIONS_MAX: usize = 1_024;
-/// Binds a balancer to every topic, or to every group.
-pub const ANY: &str = "*";
+
 /// Longest plugin name: it becomes part of labels and response fields.
 pub const NAME_LEN_MAX: usize = 64;
 
@@ -196,32 +196,8 @@ pub struct BalancerSpec {
     pub params: Vec<(String, String)>,
     /// What it is asked; what the plugin itself does not decide is not asked either.
     pub decides: BTreeSet<Decision>,
-}
-
-/// What a balancer can be asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Decision {
-    /// Which brokers a route offers for writing.
-    Route,
-    /// Which queue a message goes to.
-    SelectQueue,
-    /// Which consumer gets which queue.
-    Assign,
-}
-
-impl Decision {
-    /// All of them.
-    pub const ALL: [Decision; 3] = [Decision::Route, Decision::SelectQueue, Decision::Assign];
-
-    /// As the configuration spells it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Decision::Route => "route",
-            Decision::SelectQueue => "select-queue",
-            Decision::Assign => "assign",
-        }
-    }
+    /// Whether it may also move messages whose producer named a queue.
+    pub retarget: bool,
 }
 
 impl BalancerSpec {
@@ -233,6 +209,7 @@ impl BalancerSpec {
             plugin: plugin.into(),
             params: Vec::new(),
             decides: Decision::ALL.into(),
+            retarget: false,
         }
     }
 }

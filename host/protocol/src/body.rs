@@ -3,6 +3,7 @@
 //! Read: fastjson's loose forms are accepted, missing members take defaults. Written: compact standard JSON with quoted keys,
 //! because the Go client splits the raw text of addresses by hand.
 
+pub mod assignment;
 pub mod client_config;
 pub mod consumer_list;
 pub mod group_config;

@@ -150,6 +150,7 @@ pub(crate) fn route(brokers: &[(&str, &str)], queues: u32) -> Vec<u8> {
         broker_datas: brokers
             .iter()
             .map(|(name, address)| BrokerData {
+                zone_name: None,
                 broker_addrs: [(0, (*address).to_owned())].into(),
                 broker_name: (*name).to_owned(),
                 cluster: "c".to_owned(),

@@ -8,15 +8,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gantry_base::access::AccessList;
-use gantry_model::name;
-use gantry_plugin::{BindingSpec, OnError, PluginConfig, PluginSpec, World};
+use gantry_balance::{ANY, Decision, Zones};
+use gantry_base::access::{AccessList, Networks};
+use gantry_model::{labels::Labels, name};
+use gantry_plugin::{BalancerSpec, BindingSpec, OnError, PluginConfig, PluginSpec, World};
 use gantry_protocol::frame::HEADER_BYTES_MAX;
 
 use super::{
     document::{Document, FILE_BYTES_MAX},
     options::{RECORD_MARGIN_BYTES, hours},
-    problem::Problem,
+    problem::{Problem, did_you_mean},
 };
 
 /// A checked configuration.
@@ -28,10 +29,14 @@ pub(crate) struct Config {
     pub(crate) file: Option<PathBuf>,
     /// By name; never empty.
     pub(crate) nodes: Vec<NodeSpec>,
-    /// Plugins of the file.
+    /// Message filters of the file.
     pub(crate) plugins: Vec<PluginSpec>,
     /// What they are bound to.
     pub(crate) filters: Vec<BindingSpec>,
+    /// Which plugins decide about queues, of those in the world queue-balancer.
+    pub(crate) balancers: Vec<BalancerSpec>,
+    /// Where clients stand.
+    pub(crate) zones: Zones,
     /// Whose administration is taken besides the machine's own.
     pub(crate) admin: AccessList,
 }
@@ -43,6 +48,8 @@ pub(crate) struct NodeSpec {
     pub(crate) host: String,
     pub(crate) advertise: Option<String>,
     pub(crate) data: PathBuf,
+    pub(crate) zone: Option<String>,
+    pub(crate) labels: Labels,
     pub(crate) http_port: u16,
     /// Port of its name server, if it runs one.
     pub(crate) name_server: Option<u16>,
@@ -84,7 +91,9 @@ impl Config {
         let mut document = Document::parse(file, text);
         let nodes = nodes(&mut document);
         let plugins = plugins(&mut document);
-        let filters = filters(&mut document, &plugins);
+        let filters = filters(&mut document);
+        let balancers = balancers(&mut document);
+        let zones = zones(&mut document);
         for path in ["cluster.name", "broker.region"] {
             check_label(&mut document, path, "name");
         }
@@ -97,7 +106,8 @@ impl Config {
         }
         match admin {
             Ok(admin) if document.is_sound() => {
-                Ok(Config { document, file: Some(file.into()), nodes, plugins, filters, admin })
+                let file = Some(file.into());
+                Ok(Config { document, file, nodes, plugins, filters, balancers, zones, admin })
             }
             _ => Err(document.into_problems()),
         }
@@ -105,7 +115,7 @@ impl Config {
 
     /// What its plugins are told.
     pub(crate) fn plugin_config(&self) -> PluginConfig {
-        PluginConfig::of_filters(self.plugins.clone(), self.filters.clone())
+        PluginConfig { plugins: self.plugins.clone(), filters: self.filters.clone(), balancers: self.balancers.clone() }
     }
 
     /// The node to run: the named one, or the only one.
@@ -143,6 +153,8 @@ fn nodes(document: &mut Document) -> Vec<NodeSpec> {
             host,
             advertise: None,
             data,
+            zone: None,
+            labels: Labels::default(),
             http_port: 5_557,
             name_server: Some(9_876),
             brokers,
@@ -191,15 +203,26 @@ fn node(document: &mut Document, name: &str, brokers: &mut BTreeMap<String, Stri
     if name_server.is_none() && specs.is_empty() {
         document.problem_at(&path, "the node runs nothing; give it `nameserver = {}` or `brokers`");
     }
+    check_label(document, &at("zone"), "zone");
+    let labels = Labels::new(document.params(&at("labels"))).unwrap_or_else(|error| {
+        document.problem_at(&at("labels"), error.to_string());
+        Labels::default()
+    });
     NodeSpec {
         name: name.to_owned(),
         host: document.text(&at("host")).to_owned(),
-        advertise: Some(document.text(&at("advertise")).to_owned()).filter(|text| !text.is_empty()),
+        advertise: given(document, &at("advertise")),
+        zone: given(document, &at("zone")),
+        labels,
         data: document.path(&at("data")),
         http_port: document.integer(&at("http_port")) as u16,
         name_server,
         brokers: specs,
     }
+}
+
+fn given(document: &Document, path: &str) -> Option<String> {
+    Some(document.text(path).to_owned()).filter(|text| !text.is_empty())
 }
 
 /// Two listeners on one host and port: the second would fail to start.
@@ -255,22 +278,41 @@ fn plugins(document: &mut Document) -> Vec<PluginSpec> {
     plugins
 }
 
-fn filters(document: &mut Document, plugins: &[PluginSpec]) -> Vec<BindingSpec> {
+/// Checks that `path` names a plugin of `world`.
+fn check_plugin(document: &mut Document, path: &str, world: &str) {
+    let wanted = document.text(path).to_owned();
+    let plugins = document.elements("plugin").into_iter();
+    let named = plugins.filter(|plugin| document.text(&format!("{plugin}.name")) == wanted);
+    let found = named.map(|plugin| document.text(&format!("{plugin}.world")).to_owned()).next();
+    let problem = match found {
+        _ if !document.is_given(path) => return,
+        None => format!("there is no [[plugin]] named {wanted:?}"),
+        Some(found) if found != world => format!("the plugin {wanted:?} is a {found}, wanted is a {world}"),
+        Some(_) => return,
+    };
+    document.problem_at(path, problem);
+}
+
+/// Checks a name that must be legal, where it is given; `may_be_any`: or [`ANY`].
+fn check_name(document: &mut Document, path: &str, may_be_any: bool, check: fn(&str) -> Result<(), name::NameError>) {
+    let text = document.text(path);
+    let checked = if may_be_any && text == ANY { Ok(()) } else { check(text) };
+    if let Err(error) = checked
+        && document.is_given(path)
+    {
+        document.problem_at(path, error.to_string());
+    }
+}
+
+fn filters(document: &mut Document) -> Vec<BindingSpec> {
     let mut bound = BTreeMap::new();
     let mut filters = Vec::new();
     for filter in document.elements("filter") {
         let at = |key: &str| format!("{filter}.{key}");
         let [topic, group, plugin] = ["topic", "group", "plugin"].map(|key| document.text(&at(key)).to_owned());
-        for (key, checked) in [("topic", name::check_topic(&topic)), ("group", name::check_group(&group))] {
-            if let Err(error) = checked
-                && document.is_given(&at(key))
-            {
-                document.problem_at(&at(key), error.to_string());
-            }
-        }
-        if document.is_given(&at("plugin")) && !plugins.iter().any(|known| known.name == plugin) {
-            document.problem_at(&at("plugin"), format!("there is no [[plugin]] named {plugin:?}"));
-        }
+        check_name(document, &at("topic"), false, name::check_topic);
+        check_name(document, &at("group"), false, name::check_group);
+        check_plugin(document, &at("plugin"), World::MessageFilter.name());
         if bound.insert((topic.clone(), group.clone()), ()).is_some() {
             document.problem_at(
                 &filter,
@@ -293,6 +335,73 @@ fn trust_is_possible(document: &mut Document) {
         let problem = "nobody is trusted, so every plugin would be refused; give plugins.trusted_keys too";
         document.problem_at("plugins.require_signed", problem);
     }
+}
+
+/// World of plugins that decide about queues.
+const QUEUE_BALANCER: &str = "queue-balancer";
+
+fn balancers(document: &mut Document) -> Vec<BalancerSpec> {
+    let mut bound = BTreeMap::new();
+    let mut balancers = Vec::new();
+    for balancer in document.elements("balancer") {
+        let at = |key: &str| format!("{balancer}.{key}");
+        let [topic, group, plugin] = ["topic", "group", "plugin"].map(|key| document.text(&at(key)).to_owned());
+        check_name(document, &at("topic"), true, name::check_topic);
+        check_name(document, &at("group"), true, name::check_group);
+        check_plugin(document, &at("plugin"), QUEUE_BALANCER);
+        let decides = decisions(document, &at("decides"));
+        let retarget = document.boolean(&at("retarget"));
+        if group != ANY && decides.iter().any(|decision| *decision != Decision::Assign) {
+            let problem = "only assign is about a group; give what else it decides a [[balancer]] without `group`";
+            document.problem_at(&at("group"), problem);
+        }
+        if retarget && !decides.contains(&Decision::SelectQueue) {
+            document.problem_at(&at("retarget"), "messages are moved by select-queue, which this does not decide");
+        }
+        for decision in &decides {
+            if bound.insert((topic.clone(), group.clone(), *decision), ()).is_some() {
+                let name = decision.name();
+                let problem =
+                    format!("another [[balancer]] decides {name} of topic {topic:?} and group {group:?} already");
+                document.problem_at(&balancer, problem);
+            }
+        }
+        let (params, decides) = (document.params(&at("params")), decides.into_iter().collect());
+        balancers.push(BalancerSpec { topic, group, plugin, params, decides, retarget });
+    }
+    balancers
+}
+
+fn decisions(document: &mut Document, path: &str) -> Vec<Decision> {
+    let mut decides = Vec::new();
+    for name in document.list(path).to_vec() {
+        match Decision::named(&name) {
+            Some(decision) if !decides.contains(&decision) => decides.push(decision),
+            Some(_) => document.problem_at(path, format!("{name:?} is there twice")),
+            None => {
+                let advice = did_you_mean(&name, Decision::ALL.map(Decision::name));
+                let advice = advice.map_or(String::new(), |meant| format!("; did you mean {meant:?}?"));
+                document.problem_at(path, format!("{name:?} is no decision{advice}"));
+            }
+        }
+    }
+    if document.is_given(path) && document.list(path).is_empty() {
+        document.problem_at(path, "it decides nothing; give at least one of route, select-queue and assign");
+    }
+    decides
+}
+
+fn zones(document: &mut Document) -> Zones {
+    let mut zones = Vec::new();
+    for zone in document.elements("zone") {
+        let at = |key: &str| format!("{zone}.{key}");
+        check_label(document, &at("name"), "zone");
+        match Networks::parse(document.list(&at("networks"))) {
+            Ok(networks) => zones.push((document.text(&at("name")).into(), networks)),
+            Err(error) => document.problem_at(&at("networks"), error.to_string()),
+        }
+    }
+    Zones::new(zones)
 }
 
 /// A message must fit into what carries it and what keeps it.

@@ -78,6 +78,11 @@ pub(crate) fn file(head: &str, nodes: &str) -> String {
     for (section, purpose) in [
         ("plugin", "Plugins: WebAssembly components or modules. Any number of these tables:"),
         ("filter", "Filters: which plugin decides what a consumer group sees of a topic. Any number of these tables:"),
+        (
+            "balancer",
+            "Balancers: which plugin decides where messages go and who gets which queue. Any number of these tables:",
+        ),
+        ("zone", "Zones of clients, for balancers. Any number of these tables:"),
     ] {
         let _ = write!(out, "\n# {purpose}\n#\n# [[{section}]]\n");
         for key in KEYS.iter().filter(|key| key.section() == format!("{section}[]")) {
@@ -96,8 +101,12 @@ pub(crate) fn file(head: &str, nodes: &str) -> String {
 fn example(path: &str) -> &'static str {
     match path {
         "plugin[].file" => "\"plugins/region.wasm\"",
-        "filter[].topic" => "\"orders\"",
+        "filter[].topic" | "balancer[].topic" => "\"orders\"",
         "filter[].group" => "\"eu-billing\"",
+        "balancer[].plugin" => "\"least-backlog\"",
+        "balancer[].decides" => "[\"select-queue\"]",
+        "zone[].name" => "\"az1\"",
+        "zone[].networks" => "[\"10.1.0.0/16\"]",
         _ => "\"eu-orders\"",
     }
 }

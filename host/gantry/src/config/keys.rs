@@ -196,6 +196,10 @@ pub(crate) static KEYS: &[Key] = &[
         "The address that clients and other nodes are told; the host when left out."),
     key("node.*.data", Path, Value::Text("gantry-data"), Restart,
         "Data directory of the node; each broker has a folder of its name in it. --data overrides it."),
+    key("node.*.zone", Text("letters, digits and % | - _ ."), Absent, Restart,
+        "Zone that the node's brokers stand in. Name servers tell it (zoneName), and balancers look at it."),
+    key("node.*.labels", Params, Empty, Restart,
+        "What balancers are told of the node's brokers besides: up to 16 names with values, such as { disk = \"nvme\" }."),
     key("node.*.http_port", int(0, 65_535, ""), n(5_557), Restart,
         "Port of the HTTP endpoint that tells clients the name servers (0 = any free one). Only on nodes with a nameserver."),
     key("node.*.nameserver.port", int(0, 65_535, ""), n(9_876), Restart,
@@ -208,7 +212,7 @@ pub(crate) static KEYS: &[Key] = &[
         "Port of the broker (0 = any free one)."),
 
     key("plugin[].name", Text("letters, digits and - _ ."), Required, Live,
-        "Name that [[filter]] uses."),
+        "Name that [[filter]] and [[balancer]] use."),
     key("plugin[].file", Path, Required, Live,
         "The .wasm file. It may come later, and it is loaded again whenever it changes; one that is refused leaves the old \
          one serving."),
@@ -241,6 +245,28 @@ pub(crate) static KEYS: &[Key] = &[
     key("filter[].on_error", Choice(&["hold", "deliver"]), Value::Text("hold"), Live,
         "What happens to a message that the plugin fails to decide. \"hold\": the group waits, nothing is passed over. \
          \"deliver\": the group gets it, marked with the property GANTRY_FILTER_UNDECIDED."),
+
+    key("balancer[].topic", Text("a topic, or * for every topic"), Required, Live,
+        "The topic that is decided about; for routes TBW102 stands for topics to be made. Retry, dead letter and other system \
+         topics never are."),
+    key("balancer[].group", Text("a consumer group, or * for every group"), Value::Text("*"), Live,
+        "The consumer group whose members get queues; only for decides = [\"assign\"]."),
+    key("balancer[].plugin", Text("the name of a [[plugin]] of the world queue-balancer"), Required, Live,
+        "Which plugin decides."),
+    key("balancer[].params", Params, Empty, Live,
+        "Parameters that are laid over those of the plugin."),
+    key("balancer[].decides", List("\"route\", \"select-queue\", \"assign\" or several of them"), Required, Live,
+        "\"route\": which brokers producers may write to. \"select-queue\": which queue takes a message whose producer left \
+         it open. \"assign\": which member of a group gets which queue. What nobody decides is as RocketMQ has it."),
+    key("balancer[].retarget", Bool, Value::Bool(false), Live,
+        "Whether select-queue may also move messages whose producer named a queue, within their broker. Never those with a \
+         sharding key or of topics marked as ordered; leave it off where producers keep an order by naming queues."),
+
+    key("zone[].name", Text("letters, digits and % | - _ ."), Required, Restart,
+        "Name of the zone; several [[zone]] may share one."),
+    key("zone[].networks", List("addresses and networks, such as \"10.1.0.7\" and \"10.1.0.0/16\""), Required, Restart,
+        "Clients with these addresses stand in the zone: the address that a client's id begins with, else that of its \
+         connection. The first [[zone]] that has it counts."),
 ];
 
 /// The key of a pattern such as `node.*.host`.

@@ -98,6 +98,7 @@ impl Config {
             groups_max: self.size("broker.groups_max"),
             timer_delay_max_s: number("broker.timer_delay_max_s"),
             recall_enabled: self.document.boolean("broker.recall_enabled"),
+            zones: self.zones.clone(),
             admin: self.admin.clone(),
             region: self.document.text("broker.region").to_owned(),
             ..BrokerOptions::new(self.document.text("cluster.name"), name, advertised, data)

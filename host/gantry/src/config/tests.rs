@@ -51,6 +51,19 @@ fn mistakes_are_named_with_place_and_advice() {
             &[":4:1: limits.frame_bytes_max"],
         ),
         ("[node.'a.b']\nnameserver={}", &["letters, digits, - and _"]),
+        ("[node.a]\nzone='a b'\nnameserver={}", &["node.a.zone:", "the zone contains ' '"]),
+        ("[node.a]\nlabels={disk='a b'}\nnameserver={}", &["node.a.labels:", "label \"disk\""]),
+        ("[[zone]]\nname='az1'\nnetworks=['10.0.0.0/40']", &[":3:1: zone[0].networks:", "10.0.0.0/40"]),
+        ("[[zone]]\nname='az1'", &["zone[0]: `networks` is missing"]),
+        ("[[balancer]]\ntopic='*'\nplugin='x'\ndecides=['route']", &["there is no [[plugin]] named \"x\""]),
+        (
+            "[[plugin]]\nname='p'\nfile='p'\n[[balancer]]\ntopic='*'\nplugin='p'\ndecides=['route']",
+            &["the plugin \"p\" is a message-filter, wanted is a queue-balancer"],
+        ),
+        (
+            "[[plugin]]\nname='p'\nfile='p'\nworld='queue-balancer'\n[[filter]]\ntopic='t'\ngroup='g'\nplugin='p'",
+            &["the plugin \"p\" is a queue-balancer, wanted is a message-filter"],
+        ),
     ];
     for (text, expected) in cases {
         let problems = parse(text).expect_err(text);
@@ -58,6 +71,60 @@ fn mistakes_are_named_with_place_and_advice() {
         for expected in *expected {
             assert!(problems[0].contains(expected), "{text}: {} lacks {expected}", problems[0]);
         }
+    }
+}
+
+/// Of a `[[balancer]]` with a plugin that can be one.
+#[test]
+fn balancers_are_checked() {
+    let head = "[[plugin]]\nname='p'\nfile='p'\nworld='queue-balancer'\n[[balancer]]\nplugin='p'\n";
+    let config = parse(&format!(
+        "{head}topic='orders'\ndecides=['select-queue']\nretarget=true\n\
+         [[balancer]]\ntopic='*'\nplugin='p'\ndecides=['route','assign']\n\
+         [[balancer]]\ntopic='orders'\ngroup='billing'\nplugin='p'\ndecides=['assign']\n\
+         [[zone]]\nname='az1'\nnetworks=['10.1.0.0/16']\n[[zone]]\nname='az1'\nnetworks=['10.2.0.7']\n\
+         [node.one]\nnameserver={{}}\nzone='az1'\nlabels={{disk='nvme',canary=true}}\n"
+    ))
+    .unwrap();
+    let balancers: Vec<(&str, &str, bool, Vec<&str>)> = config
+        .balancers
+        .iter()
+        .map(|spec| {
+            let decides = spec.decides.iter().map(|decision| decision.name()).collect();
+            (spec.topic.as_str(), spec.group.as_str(), spec.retarget, decides)
+        })
+        .collect();
+    assert_eq!(
+        balancers,
+        [
+            ("orders", "*", true, vec!["select-queue"]),
+            ("*", "*", false, vec!["route", "assign"]),
+            ("orders", "billing", false, vec!["assign"]),
+        ]
+    );
+    assert!(config.plugins.is_empty(), "filters only");
+    let zone = |client: &str| config.zones.of_client(client, [127, 0, 0, 1].into());
+    assert_eq!((zone("10.2.0.7@1").as_deref(), zone("10.2.0.8@1")), (Some("az1"), None));
+    let node = config.node(None).unwrap();
+    assert_eq!((node.zone.as_deref(), node.labels.to_string()), (Some("az1"), "canary=true,disk=nvme".to_owned()));
+
+    for (rest, expected) in [
+        ("topic='a b'\ndecides=['route']", "balancer[0].topic: the topic contains ' '"),
+        ("topic='t'\ngroup='a b'\ndecides=['assign']", "balancer[0].group: the group contains ' '"),
+        ("topic='t'\ndecides=['rout']", "\"rout\" is no decision; did you mean \"route\"?"),
+        ("topic='t'\ndecides=['route','route']", "\"route\" is there twice"),
+        ("topic='t'\ndecides=[]", "it decides nothing"),
+        ("topic='t'", "`decides` is missing"),
+        ("topic='t'\ngroup='g'\ndecides=['assign','route']", "balancer[0].group: only assign is about a group"),
+        ("topic='t'\ndecides=['route']\nretarget=true", "balancer[0].retarget: messages are moved by select-queue"),
+        (
+            "topic='t'\ndecides=['assign']\n[[balancer]]\ntopic='t'\nplugin='p'\ndecides=['route','assign']",
+            "balancer[1]: another [[balancer]] decides assign of topic \"t\" and group \"*\" already",
+        ),
+    ] {
+        let problems = parse(&format!("{head}{rest}")).expect_err(rest);
+        assert_eq!(problems.len(), 1, "{rest}: {problems:#?}");
+        assert!(problems[0].contains(expected), "{} lacks {expected}", problems[0]);
     }
 }
 

@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, Result, anyhow};
+use gantry_balance::Deciders;
 use gantry_base::disk::RealDisk;
-use gantry_broker::Broker;
+use gantry_broker::{Broker, BrokerOptions};
 use gantry_plugin::PluginHost;
 use gantry_remoting::{Limits, Server};
 use gantry_store::{Damage, Health, IndexState, Options as StoreOptions, Skip, Store};
@@ -59,11 +60,17 @@ impl RunningBroker {
         plan: &Plan,
         name_servers: &[SocketAddr],
         plugins: PluginHost,
+        deciders: Deciders,
     ) -> Result<RunningBroker> {
         let Listener { plan: BrokerPlan { name, data, .. }, server } = listener;
         let advertised = SocketAddr::new(plan.advertised, server.local_addr().port());
         let name_servers = name_servers.iter().map(ToString::to_string).collect();
-        let options = config.broker_options(&name, advertised, name_servers, data.clone());
+        let options = BrokerOptions {
+            zone: plan.zone.clone(),
+            labels: plan.labels.clone(),
+            deciders,
+            ..config.broker_options(&name, advertised, name_servers, data.clone())
+        };
         let mut store_options = StoreOptions { holds: options.holds.of_store(), ..config.store_options() };
         store_options.queue_files_open_max = fitting_queue_files(store_options.queue_files_open_max);
         let broker_name = name.clone();
@@ -189,9 +196,22 @@ impl Observed {
             "flushes": self.store.metrics().flushes.get(),
             "flush_us": self.store.metrics().flush_us.get(),
             "flow": self.broker.flow(),
+            "balance": self.balance(),
             "scrub": self.scrub(),
             "damages": self.store.damages(),
             "retention": self.retention(),
+        })
+    }
+
+    /// How often somebody was asked about queues, and how often that was no answer.
+    fn balance(&self) -> Value {
+        let (select, assign) = (self.broker.select_metrics(), self.broker.assign_metrics());
+        json!({
+            "select_asked": select.asked.get(),
+            "select_faults": select.faults.get(),
+            "retargeted": select.retargeted.get(),
+            "assign_asked": assign.asked.get(),
+            "assign_faults": assign.faults.get(),
         })
     }
 

@@ -5,6 +5,8 @@ use std::{
     path::PathBuf,
 };
 
+use gantry_model::labels::Labels;
+
 use crate::config::{Config, NodeSpec};
 
 /// What the command line changes about a node.
@@ -23,6 +25,10 @@ pub(crate) struct Plan {
     pub(crate) node: String,
     /// Its data directory.
     pub(crate) data: PathBuf,
+    /// Where its brokers stand.
+    pub(crate) zone: Option<String>,
+    /// What its operator calls them.
+    pub(crate) labels: Labels,
     /// Address that peers are told.
     pub(crate) advertised: IpAddr,
     /// Where its name server listens, if it runs one.
@@ -70,6 +76,8 @@ impl Plan {
             spec.name_server.map(|port| SocketAddr::new(host, overrides.name_server_port.unwrap_or(port)));
         Ok(Plan {
             node: spec.name.clone(),
+            zone: spec.zone.clone(),
+            labels: spec.labels.clone(),
             advertised,
             name_server,
             http: SocketAddr::new(host, overrides.http_port.unwrap_or(spec.http_port)),

@@ -51,12 +51,22 @@ pub(crate) struct Node {
 impl Node {
     /// Starts one on free ports with its data in `folder`.
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Node {
-        let data = folder.join("data");
-        let log = folder.join("node.log");
-        let stderr = File::options().create(true).append(true).open(&log).unwrap();
         let mut command =
             gantry(&["run", "--json", "--namesrv-port", "0", "--port", "0", "--http-port", "0", "--data"]);
-        let mut child = command.arg(&data).args(arguments).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        command.arg(folder.join("data")).args(arguments);
+        Node::spawn(command, &folder.join("node.log"))
+    }
+
+    /// Starts the node of this name as its cluster file says.
+    pub(crate) fn of_cluster(file: &Path, name: &str) -> Node {
+        let mut command = gantry(&["run", "--json", "--node", name, "--config"]);
+        command.arg(file);
+        Node::spawn(command, &file.with_file_name(format!("{name}.log")))
+    }
+
+    fn spawn(mut command: Command, log: &Path) -> Node {
+        let stderr = File::options().create(true).append(true).open(log).unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
         let (sender, lines) = channel();
         std::thread::spawn(move || {
@@ -64,9 +74,11 @@ impl Node {
         });
         let Ok(line) = lines.recv_timeout(PATIENCE) else {
             let _ = child.kill();
-            panic!("no ready line; it said: {}", std::fs::read_to_string(&log).unwrap());
+            panic!("no ready line; it said: {}", std::fs::read_to_string(log).unwrap());
         };
-        Node { child, ready: serde_json::from_str(&line).unwrap(), data }
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        let data = ready["data"].as_str().unwrap().into();
+        Node { child, ready, data }
     }
 
     /// An address of the ready line.

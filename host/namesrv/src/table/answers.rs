@@ -26,8 +26,12 @@ impl Table {
         Some(TopicRoute {
             broker_datas: brokers.collect(),
             filter_server_table: BTreeMap::new(),
-            queue_datas: queues.iter().map(|(name, queues)| queues.data(name)).collect(),
+            queue_datas: queues.iter().map(|(name, queues)| queues.data(name, self.is_wiped(name))).collect(),
         })
+    }
+
+    fn is_wiped(&self, group: &str) -> bool {
+        self.groups.get(group).is_some_and(|group| group.wiped)
     }
 
     /// All brokers and clusters.
@@ -35,7 +39,7 @@ impl Table {
         let mut info = ClusterInfo::default();
         for (name, group) in &self.groups {
             info.broker_addr_table.insert(name.to_string(), group.data(name));
-            info.cluster_addr_table.entry(group.cluster.clone()).or_default().insert(name.to_string());
+            info.cluster_addr_table.entry(group.cluster.to_string()).or_default().insert(name.to_string());
         }
         info
     }
@@ -47,14 +51,14 @@ impl Table {
 
     /// Topics of one cluster's brokers.
     pub(crate) fn topics_of_cluster(&self, cluster: &str) -> Names<'_> {
-        let of_cluster = |group: &_| self.groups.get(group).is_some_and(|group| group.cluster == cluster);
+        let of_cluster = |group: &_| self.groups.get(group).is_some_and(|group| &*group.cluster == cluster);
         let topics = self.topics.iter().filter(|(_, queues)| queues.keys().any(of_cluster));
         Names { broker_addr: None, topic_list: topics.map(|(topic, _)| topic.as_str()).collect() }
     }
 
     /// Names that tools treat as system topics: clusters and brokers, with one broker's address.
     pub(crate) fn system_topics(&self) -> Names<'_> {
-        let names = self.groups.iter().flat_map(|(name, group)| [&**name, group.cluster.as_str()]);
+        let names = self.groups.iter().flat_map(|(name, group)| [&**name, &*group.cluster]);
         let names: BTreeSet<&str> = names.collect();
         let some_broker = self.groups.values().flat_map(|group| group.members.values()).next();
         Names {
@@ -69,17 +73,18 @@ impl Group {
         BrokerData {
             broker_addrs: self.members.iter().map(|(id, member)| (*id, member.address.clone())).collect(),
             broker_name: name.to_owned(),
-            cluster: self.cluster.clone(),
+            cluster: self.cluster.to_string(),
             enable_acting_master: false,
+            zone_name: self.zone.as_deref().map(str::to_owned),
         }
     }
 }
 
 impl Queues {
-    fn data(self, name: &str) -> QueueData {
+    fn data(self, name: &str, wiped: bool) -> QueueData {
         QueueData {
             broker_name: name.to_owned(),
-            perm: self.perm,
+            perm: if wiped { self.perm.without_write() } else { self.perm },
             read_queue_nums: self.read,
             topic_sys_flag: self.sys_flag,
             write_queue_nums: self.write,

@@ -30,6 +30,8 @@ pub(crate) struct Registration<'a> {
     pub(crate) address: &'a str,
     /// `host:port` for replicas, may be empty.
     pub(crate) ha_address: &'a str,
+    /// Zone that it stands in.
+    pub(crate) zone: Option<&'a str>,
     /// How long the entry lives without another word; `None` or 0 for the name server's own time.
     pub(crate) expiry_ms: Option<u64>,
     /// Connection that this came over.
@@ -71,6 +73,9 @@ impl Table {
         check_label("cluster name", registration.cluster).map_err(refused)?;
         check_label("broker name", registration.group).map_err(refused)?;
         check_address("broker address", registration.address)?;
+        if let Some(zone) = registration.zone {
+            check_label("zone", zone).map_err(refused)?;
+        }
         if !registration.ha_address.is_empty() {
             check_address("replication address", registration.ha_address)?;
         }
@@ -102,7 +107,10 @@ impl Table {
         topic: &'a str,
         queues: &QueueData,
     ) -> Result<Changes<'a>, Refused> {
-        let told = self.groups.contains_key(queues.broker_name.as_str()).then(|| Ok((topic, Queues::of_data(queues))));
+        let known = self.groups.contains_key(queues.broker_name.as_str());
+        let entry = self.topics.get(topic).and_then(|groups| groups.get(queues.broker_name.as_str()));
+        let order = entry.is_some_and(|entry| entry.order);
+        let told = known.then(|| Ok((topic, Queues::of_data(queues, order))));
         self.changes(options, &queues.broker_name, told.into_iter())
     }
 
@@ -149,9 +157,11 @@ impl Table {
             Some((name, _)) => name.clone(),
             None => registration.group.into(),
         };
-        let group =
-            self.groups.entry(name).or_insert_with(|| Group { cluster: String::new(), members: BTreeMap::new() });
-        registration.cluster.clone_into(&mut group.cluster);
+        let group = self.groups.entry(name).or_default();
+        let same_place = *group.cluster == *registration.cluster && group.zone.as_deref() == registration.zone;
+        if !same_place {
+            (group.cluster, group.zone) = (registration.cluster.into(), registration.zone.map(Arc::from));
+        }
         // One address has one id: a broker that changed its role leaves its old place.
         let id = registration.id;
         let moved =
@@ -159,8 +169,14 @@ impl Table {
         let moved = moved.count() > 0;
         let before = group.members.remove(&id);
         let same = before.as_ref().is_some_and(|member| member.address == registration.address);
+        let (labels, load) = match &before {
+            Some(member) if same => (member.labels.clone(), member.load),
+            _ => Default::default(),
+        };
         let replaced = before.filter(|_| !same).map(|member| member.address);
         let known = same || moved;
+        // It was restarted: what an operator took for that time is given back.
+        group.wiped &= known || id != MASTER_ID;
         // A broker that is new and tells one topic is telling what changed, not what it has: unless its version stays
         // unknown here, it would take QUERY_DATA_VERSION's answer for "nothing to tell". RocketMQ refuses it instead.
         let complete = known || registration.topics.len() != 1;
@@ -173,10 +189,13 @@ impl Table {
                 expiry_ms: registration.expiry_ms.filter(|ms| *ms > 0).unwrap_or(default_ms).min(EXPIRY_MS_MAX),
                 version: complete.then(|| registration.version.clone()),
                 connection: registration.connection,
+                labels,
+                load,
             },
         );
         let master = group.members.get(&MASTER_ID).filter(|_| id != MASTER_ID);
         let master = master.map(|master| (master.address.clone(), master.ha_address.clone()));
+        self.stamp.changes += u64::from(!same || !same_place);
         self.put(registration.group, changes);
         Registered { new: !known, replaced, master }
     }
@@ -184,6 +203,7 @@ impl Table {
     /// Puts queues in; a group that is not known (any more) is passed over.
     pub(crate) fn put(&mut self, group: &str, changes: Changes<'_>) {
         let Some((name, _)) = self.groups.get_key_value(group) else { return };
+        self.stamp.changes += changes.0.len() as u64;
         for (topic, queues) in changes.0 {
             // Names are shared: a topic's entry costs a pointer, not a copy of the group's name.
             let groups = match self.topics.get_mut(topic) {
@@ -223,15 +243,18 @@ impl Queues {
             read: config.read_queue_nums,
             write: config.write_queue_nums,
             sys_flag: config.topic_sys_flag,
+            order: config.order,
         }
     }
 
-    fn of_data(data: &QueueData) -> Self {
+    /// `order` is what is known besides: tools do not say it.
+    fn of_data(data: &QueueData, order: bool) -> Self {
         Queues {
             perm: data.perm,
             read: data.read_queue_nums,
             write: data.write_queue_nums,
             sys_flag: data.topic_sys_flag,
+            order,
         }
     }
 

@@ -1,8 +1,9 @@
 //! Balancers: what they answer reaches the caller checked, and whatever they do wrong is one clear error, so that the caller
 //! goes its own way.
 
+use gantry_balance::{ANY, Decision};
 use gantry_plugin::{
-    ANY, BalancerSpec, Decision, PluginConfig, PluginSpec, World,
+    BalancerSpec, PluginConfig, PluginSpec, World,
     balancer::{Assignment, Balancer, BrokerOffer, Member, Placement, QueuePlace, QueueState, SendHint},
 };
 

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use gantry_model::route::TopicRoute;
 use gantry_protocol::body::{
     self,
+    assignment::{Assignments, QueryAssignment, RequestModeConfig},
     client_config::CheckClientConfig,
     consumer_list::ConsumerList,
     group_config::{GroupConfigList, GroupTable},
@@ -18,7 +19,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((selector, text)) = bytes.split_first() else { return };
-    match selector % 13 {
+    match selector % 16 {
         0 => check::<Heartbeat>(text),
         1 => check::<LockBatch>(text),
         2 => check::<LockedQueues>(text),
@@ -31,6 +32,9 @@ fuzz_target!(|bytes: &[u8]| {
         9 => check::<TopicList>(text),
         10 => check::<TopicTable>(text),
         11 => check::<TopicConfigList>(text),
+        12 => check::<QueryAssignment>(text),
+        13 => check::<Assignments>(text),
+        14 => check::<RequestModeConfig>(text),
         _ => check::<TopicRoute>(text),
     }
 });

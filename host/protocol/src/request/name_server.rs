@@ -1,7 +1,12 @@
-//! Requests to a name server: registration (103, 104, 322, 904) and the rest (105, 216, 217, 224).
+//! Requests to a name server: registration (103, 104, 322, 904) and the rest (105, 205, 216, 217, 224, 327).
+
+use gantry_model::load::BrokerLoad;
 
 use super::{RequestError, int_opt, text};
-use crate::header::Header;
+use crate::{frame::FrameWriter, header::Header};
+
+/// RocketMQ's field for the zone of who asks, on any request.
+pub const ZONE_FIELD: &str = "__ZONE_NAME";
 
 /// Who a broker is; the fields that 103, 104 and 322 share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +42,8 @@ pub struct RegisterBroker {
     pub ha_address: String,
     /// How long the entry lives without another word.
     pub heartbeat_timeout_ms: Option<u64>,
+    /// Zone that the broker stands in.
+    pub zone: Option<String>,
     /// Whether the body is compressed.
     pub compressed: bool,
     /// CRC-32 of the body without its top bit; 0 = unchecked.
@@ -50,9 +57,93 @@ impl RegisterBroker {
             broker: BrokerFields::parse(header)?,
             ha_address: header.ext.get("haServerAddr").unwrap_or_default().into_owned(),
             heartbeat_timeout_ms: int_opt(header, "heartbeatTimeoutMillis")?,
+            zone: header.ext.get(ZONE_FIELD).filter(|zone| !zone.is_empty()).map(|zone| zone.into_owned()),
             compressed: header.ext.flag("compressed").unwrap_or(false),
             body_crc: int_opt(header, "bodyCrc32")?.unwrap_or(0),
         })
+    }
+}
+
+/// BROKER_HEARTBEAT (904). What a Gantry broker tells besides is in fields that RocketMQ's name server does not know; a
+/// Java broker sends none of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerHeartbeat {
+    /// Who lives.
+    pub broker: BrokerFields,
+    /// Its labels as they were sent, `name=value` joined by commas.
+    pub labels: Option<String>,
+    /// How busy it is.
+    pub load: Option<BrokerLoad>,
+}
+
+/// Whether a broker tells its load at all is told by the first of its fields.
+const LOAD_FIELDS: [&str; 7] = [
+    "gantryInFlight",
+    "gantrySendMicros",
+    "gantryFlushBacklogBytes",
+    "gantryDispatchBacklogBytes",
+    "gantryDiskUsedPercent",
+    "gantryMessagesInPerS",
+    "gantryRecentErrors",
+];
+const LABELS_FIELD: &str = "gantryLabels";
+
+impl BrokerHeartbeat {
+    /// Reads the fields. Extra ones that are no numbers are as if they were not there: a broker lives whatever it says of
+    /// itself.
+    pub fn parse(header: &Header<'_>) -> Result<Self, RequestError> {
+        let number = |name: &str| header.ext.number::<u64>(name);
+        let [in_flight, send_micros, flush, dispatch, disk, messages_in, errors] = LOAD_FIELDS.map(number);
+        let rest = |value: Option<u64>| value.unwrap_or(0);
+        let load = in_flight.map(|in_flight| BrokerLoad {
+            in_flight,
+            send_micros: rest(send_micros),
+            flush_backlog_bytes: rest(flush),
+            dispatch_backlog_bytes: rest(dispatch),
+            disk_used_percent: rest(disk).min(100) as u8,
+            messages_in_per_s: rest(messages_in),
+            recent_errors: rest(errors),
+        });
+        let labels = header.ext.get(LABELS_FIELD).map(|labels| labels.into_owned());
+        Ok(BrokerHeartbeat { broker: BrokerFields::parse(header)?, labels, load })
+    }
+
+    /// Writes the fields.
+    pub fn write(&self, ext: &mut FrameWriter<'_, '_>) {
+        let BrokerHeartbeat { broker, labels, load } = self;
+        ext.ext("brokerAddr", &broker.address)
+            .ext("brokerId", broker.id)
+            .ext("brokerName", &broker.name)
+            .ext("clusterName", &broker.cluster)
+            .ext_opt(LABELS_FIELD, labels.as_deref());
+        if let Some(load) = load {
+            let values = [
+                load.in_flight,
+                load.send_micros,
+                load.flush_backlog_bytes,
+                load.dispatch_backlog_bytes,
+                load.disk_used_percent.into(),
+                load.messages_in_per_s,
+                load.recent_errors,
+            ];
+            for (name, value) in LOAD_FIELDS.into_iter().zip(values) {
+                ext.ext(name, value);
+            }
+        }
+    }
+}
+
+/// A broker by name: WIPE_WRITE_PERM_OF_BROKER (205), ADD_WRITE_PERM_OF_BROKER (327).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerNameField {
+    /// Broker group.
+    pub broker: String,
+}
+
+impl BrokerNameField {
+    /// Reads the field.
+    pub fn parse(header: &Header<'_>) -> Result<Self, RequestError> {
+        Ok(BrokerNameField { broker: text(header, "brokerName")?.into_owned() })
     }
 }
 

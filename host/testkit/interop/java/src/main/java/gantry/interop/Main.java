@@ -1,6 +1,7 @@
 package gantry.interop;
 
 import gantry.interop.cases.AdminCases;
+import gantry.interop.cases.AssignmentCases;
 import gantry.interop.cases.BinaryHeaderCases;
 import gantry.interop.cases.BulkCases;
 import gantry.interop.cases.ClusteringCases;
@@ -28,8 +29,13 @@ public final class Main {
 
     private static final List<Case> CASES = Stream.of(
             SendCases.ALL, RefusalCases.ALL, SizeCases.ALL, AdminCases.ALL, PullCases.ALL, LitePullCases.ALL,
-            SubscriptionCases.ALL, ClusteringCases.ALL, OrderlyCases.ALL, RetryCases.ALL, TimerCases.ALL, OffsetCases.ALL,
-            BinaryHeaderCases.ALL, BulkCases.ALL)
+            SubscriptionCases.ALL, ClusteringCases.ALL, AssignmentCases.ALL, OrderlyCases.ALL, RetryCases.ALL,
+            TimerCases.ALL, OffsetCases.ALL, BinaryHeaderCases.ALL, BulkCases.ALL)
+        .flatMap(List::stream)
+        .toList();
+
+    /** Run by other cases, in a process of their own. */
+    private static final List<Case> CHILDREN = Stream.of(BinaryHeaderCases.CHILD, AssignmentCases.CHILD)
         .flatMap(List::stream)
         .toList();
 
@@ -44,7 +50,7 @@ public final class Main {
         }
         Stream<Case> chosen = settings.only() == null
             ? CASES.stream()
-            : Stream.concat(CASES.stream(), BinaryHeaderCases.CHILD.stream()).filter(c -> c.name().equals(settings.only()));
+            : Stream.concat(CASES.stream(), CHILDREN.stream()).filter(c -> c.name().equals(settings.only()));
         Set<String> left = leftOut();
         long failures = chosen.filter(c -> !left.contains(c.name())).filter(c -> !passes(c, settings)).count();
         // Client threads of a case that ran out of time would keep the process alive.

@@ -2,15 +2,12 @@ package gantry.interop.cases;
 
 import gantry.interop.Case;
 import gantry.interop.Check;
+import gantry.interop.Child;
 import gantry.interop.Env;
 import gantry.interop.Inbox;
-import gantry.interop.Main;
 import gantry.interop.Payload;
 import gantry.interop.Sent;
-import gantry.interop.Settings;
-import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
@@ -33,14 +30,8 @@ public final class BinaryHeaderCases {
     }
 
     private static String parent(Env env) throws Exception {
-        Settings settings = env.settings();
-        List<String> command = new ArrayList<>();
-        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments());
-        command.add("-Drocketmq.serialize.type=ROCKETMQ");
-        command.addAll(List.of("-cp", System.getProperty("java.class.path"), Main.class.getName()));
-        command.addAll(List.of("--namesrv", settings.namesrv(), "--run", settings.run(), "--case", CHILD_NAME));
-        Process process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.DISCARD).start();
+        List<String> options = List.of("-Drocketmq.serialize.type=ROCKETMQ");
+        Process process = Child.start(env.settings(), CHILD_NAME, options);
         try {
             String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8).strip();
             int code = process.waitFor();
