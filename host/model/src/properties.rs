@@ -27,6 +27,8 @@ names! {
     UNIQ_KEY = "UNIQ_KEY";
     /// "false": the sender does not want to wait for the disk.
     WAIT = "WAIT";
+    /// What a producer of ordered messages chooses the queue by.
+    SHARDING_KEY = "__SHARDINGKEY";
     /// Delay level, 1-based.
     DELAY = "DELAY";
     /// Relative delivery time in seconds.
