@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use gantry_base::{disk::Disk, metric::Counter};
+use gantry_base::disk::Disk;
 use gantry_model::properties;
 use gantry_plugin::PluginHost;
 use gantry_store::Store;
@@ -18,6 +18,7 @@ use crate::{
     flow::{Flow, FlowLevel},
     groups::GroupTable,
     holds,
+    metrics::{BrokerMetrics, Calls, DueCounts, LagAges},
     options::BrokerOptions,
     queue_locks::QueueLocks,
     registration,
@@ -30,15 +31,6 @@ use crate::{
 
 /// How often silent clients and locks are looked for.
 const EXPIRY_EVERY: Duration = Duration::from_secs(10);
-
-/// What the broker counts; read by whoever collects metrics.
-#[derive(Debug, Default)]
-pub struct BrokerMetrics {
-    /// Messages stored for clients.
-    pub messages_in: Counter,
-    /// Messages delivered to clients.
-    pub messages_out: Counter,
-}
 
 /// One broker. Handlers are methods and functions beside this file; each uses the few members that it needs.
 pub struct Broker {
@@ -60,6 +52,9 @@ pub struct Broker {
     pub(crate) blocking_pulls: Arc<Semaphore>,
     pub(crate) flow: Flow,
     pub(crate) metrics: BrokerMetrics,
+    pub(crate) calls: Calls,
+    pub(crate) lag_ages: LagAges,
+    pub(crate) due_counts: DueCounts,
     /// Cancelled when nothing new should be waited for.
     pub(crate) stopping: CancellationToken,
 }
@@ -93,6 +88,9 @@ impl Broker {
             blocking_pulls: Arc::new(Semaphore::new(options.blocking_pulls_max)),
             flow: Flow::new(&options),
             metrics: BrokerMetrics::default(),
+            calls: Calls::new(),
+            lag_ages: LagAges::default(),
+            due_counts: DueCounts::default(),
             stopping: CancellationToken::new(),
             plugins,
             store,

@@ -53,6 +53,8 @@ struct State {
     changed: HashMap<String, ByQueue>,
     since_snapshot: bool,
     version: DataVersion,
+    /// The keys of `table`, gathered when somebody asks and none came or went since.
+    keys: Option<Arc<[String]>>,
 }
 
 /// See the module's documentation.
@@ -106,6 +108,17 @@ impl ConsumerOffsets {
         state.table.get(&key(topic, group))?.get(&queue_id).copied().map(QueueOffset)
     }
 
+    /// Every `topic@group` that has an offset.
+    pub(crate) fn keys(&self) -> Arc<[String]> {
+        let State { table, keys, .. } = &mut *self.state.lock();
+        keys.get_or_insert_with(|| table.keys().cloned().collect()).clone()
+    }
+
+    /// All offsets of a group in a topic, by queue.
+    pub(crate) fn by_queue(&self, topic: &str, group: &str) -> BTreeMap<u32, u64> {
+        self.state.lock().table.get(&key(topic, group)).cloned().unwrap_or_default()
+    }
+
     /// Stores what the group says, even when it goes back: a reset does.
     pub(crate) fn commit(&self, topic: &str, group: &str, queue_id: u32, offset: QueueOffset) {
         let mut state = self.state.lock();
@@ -113,6 +126,9 @@ impl ConsumerOffsets {
         let known = state.table.get(&key).and_then(|queues| queues.get(&queue_id)).copied();
         if known == Some(offset.0) {
             return;
+        }
+        if !state.table.contains_key(&key) {
+            state.keys = None;
         }
         state.table.entry(key.clone()).or_default().insert(queue_id, offset.0);
         state.changed.entry(key).or_default().insert(queue_id, offset.0);
@@ -123,6 +139,7 @@ impl ConsumerOffsets {
         let keep = |key: &String| key.rsplit_once('@').is_none_or(|(topic, group)| !forget(topic, group));
         {
             let mut state = self.state.lock();
+            state.keys = None;
             state.table.retain(|key, _| keep(key));
             state.changed.retain(|key, _| keep(key));
             state.since_snapshot = true;

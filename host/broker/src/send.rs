@@ -20,10 +20,12 @@ use gantry_protocol::{
 };
 use gantry_remoting::{Peer, Replies};
 use gantry_store::{AppendError, Draft, Flush, Placed, Queue};
+use tokio::time::Instant;
 
 use crate::{
     broker::Broker,
     consumer_offsets::JOURNAL_TOPIC,
+    metrics::{Answers, MessageKind, Tally},
     reply::{Refusal, ReplyTo},
     timer::{PROGRESS_TOPIC, PROPERTIES_RESERVE, TimerWish},
     topics::{Topic, Topics},
@@ -50,6 +52,10 @@ struct Accepted<'a> {
 
 /// One message to be stored.
 struct Item<'a> {
+    topic: &'a Topic,
+    kind: MessageKind,
+    /// How long it is to wait in the timers.
+    ahead_ms: Option<u64>,
     queue: &'a Arc<Queue>,
     request: &'a SendRequest<'a>,
     flag: i32,
@@ -63,7 +69,7 @@ struct Item<'a> {
 pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], replies: &mut Replies) {
     if let Err(refusal) = broker.flow.admit_sends(&broker.store, replies.arrived(), frames.len()) {
         for frame in frames {
-            ReplyTo::of(frame).refuse(replies.now(), &refusal);
+            refuse(broker, ReplyTo::of(frame), replies, &refusal);
         }
         return;
     }
@@ -74,7 +80,7 @@ pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], rep
         let request = SendRequest::parse(&frame.header).map_err(Refusal::from);
         match request.and_then(|request| broker.redirect(request, known)) {
             Ok(request) => decoded.push((to, request, frame.body)),
-            Err(refusal) => to.refuse(replies.now(), &refusal),
+            Err(refusal) => refuse(broker, to, replies, &refusal),
         }
     }
 
@@ -89,7 +95,7 @@ pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], rep
         let topic = last.ok_or_else(|| Refusal::no_topic(&request.topic));
         match topic.and_then(|topic| accept(broker, &topics, topic, *to, request, body, &mut items)) {
             Ok(send) => accepted.push(send),
-            Err(refusal) => to.refuse(replies.now(), &refusal),
+            Err(refusal) => refuse(broker, *to, replies, &refusal),
         }
     }
     if items.is_empty() {
@@ -119,41 +125,82 @@ pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], rep
     if let Err(error) = broker.store.append(&drafts, &mut placed) {
         let refusal = append_refusal(&error);
         for send in &accepted {
-            send.to.refuse(replies.now(), &refusal);
+            refuse(broker, send.to, replies, &refusal);
         }
         return;
     }
-    broker.metrics.messages_in.add(placed.len() as u64);
+    count(broker, &items, &placed);
 
     // What waits for the disk is written down now as well: when the disk has it, nothing is left to do but to send.
     let sync = broker.options.flush == Flush::Sync;
     let (mut held, mut waiting) = (BytesMut::with_capacity(if sync { accepted.len() * ANSWER_LEN } else { 0 }), 0);
-    for send in accepted.iter().filter(|send| !send.to.oneway) {
+    let (mut now, mut later) = (Answers::default(), Answers::default());
+    for send in &accepted {
         let places = &placed[send.first..send.first + send.count];
-        if sync && send.waits {
+        if sync && send.waits && !send.to.oneway {
             waiting += 1;
             send.confirm(broker, places, &mut held);
+            later.add(send.to);
         } else {
-            send.confirm(broker, places, replies.now());
+            if !send.to.oneway {
+                send.confirm(broker, places, replies.now());
+            }
+            now.add(send.to);
         }
     }
+    now.went_out(&broker.calls, response::SUCCESS, replies.arrived());
     if let (1.., Some(last)) = (waiting, placed.last()) {
-        replies.later(waiting, answer_when_flushed(broker.clone(), held, last.end));
+        let answers = answer_when_flushed(broker.clone(), held, last.end, later, replies.arrived());
+        replies.later(waiting, answers);
     }
 }
 
+fn refuse(broker: &Broker, to: ReplyTo, replies: &mut Replies, refusal: &Refusal) {
+    broker.answered(to, replies.arrived(), refusal.code);
+    to.refuse(replies.now(), refusal);
+}
+
+/// Counts what was stored.
+fn count(broker: &Broker, items: &[Item<'_>], placed: &[Placed]) {
+    broker.metrics.messages_in.add(placed.len() as u64);
+    let mut tally = Tally::default();
+    for (item, place) in items.iter().zip(placed) {
+        if item.topic.counts_as_sent {
+            tally.add(&item.topic.traffic, item.kind, place.size);
+        } else if let Some(group) = item.topic.config.topic_name.strip_prefix(name::DLQ_PREFIX) {
+            let origin = properties::find_str(&item.properties, properties::RETRY_TOPIC).unwrap_or_default();
+            broker.metrics.dead_letters.count(group, origin);
+        }
+        if let Some(ahead_ms) = item.ahead_ms {
+            item.topic.traffic.timer_enqueued(ahead_ms / 1_000);
+        }
+    }
+    tally.flush();
+}
+
 /// Lets go of `confirmed`, the answers of stored sends, once they are flushed; else says that this is not certain.
-async fn answer_when_flushed(broker: Arc<Broker>, confirmed: BytesMut, end: u64) -> BytesMut {
+async fn answer_when_flushed(
+    broker: Arc<Broker>,
+    confirmed: BytesMut,
+    end: u64,
+    answers: Answers,
+    arrived: Instant,
+) -> BytesMut {
     let limit = Duration::from_millis(broker.options.flush_timeout_ms);
-    match tokio::time::timeout(limit, broker.store.flushed().reached(end)).await {
-        Ok(Ok(())) => confirmed,
+    let (code, out) = match tokio::time::timeout(limit, broker.store.flushed().reached(end)).await {
+        Ok(Ok(())) => (response::SUCCESS, confirmed),
         Err(_) => {
             let remark =
                 "stored, but the disk did not confirm it within flush_timeout_ms; it may be lost by a power failure";
-            restated(&confirmed, response::FLUSH_DISK_TIMEOUT, remark)
+            (response::FLUSH_DISK_TIMEOUT, restated(&confirmed, response::FLUSH_DISK_TIMEOUT, remark))
         }
-        Ok(Err(_)) => restated(&confirmed, response::SERVICE_NOT_AVAILABLE, &broker.log_stopped()),
-    }
+        Ok(Err(_)) => {
+            let code = response::SERVICE_NOT_AVAILABLE;
+            (code, restated(&confirmed, code, &broker.log_stopped()))
+        }
+    };
+    answers.went_out(&broker.calls, code, arrived);
+    out
 }
 
 /// The same answers with another code and a remark. Rare, so they are read back from their frames.
@@ -245,7 +292,7 @@ fn accept<'a>(
     let first = items.len();
     let traits = Traits::of(request.properties.as_bytes())?;
     if request.is_batch {
-        accept_batch(broker, request, &traits, queue, body, items).inspect_err(|_| items.truncate(first))?;
+        accept_batch(broker, topic, request, &traits, queue, body, items).inspect_err(|_| items.truncate(first))?;
         let unique_key = traits.unique_key.map_or(Cow::Borrowed(""), Cow::Borrowed);
         let count = items.len() - first;
         return Ok(Accepted { to, queue_id, unique_key, recall_handle: None, waits: traits.waits, first, count });
@@ -277,6 +324,11 @@ fn accept<'a>(
         .filter(|_| delay.is_none() && !request.topic.starts_with(RETRY_PREFIX))
         .map(|timed| timed.handle(&broker.options, &request.topic, &unique_key));
     let item = Item {
+        topic,
+        kind: if delay.is_some() || timed.is_some() { MessageKind::Delay } else { traits.kind() },
+        ahead_ms: timed
+            .filter(|_| delay.is_none())
+            .map(|timed| timed.due_ms.saturating_sub(broker.options.clock.now_ms())),
         queue,
         request,
         flag: request.flag,
@@ -291,6 +343,7 @@ fn accept<'a>(
 
 fn accept_batch<'a>(
     broker: &Broker,
+    topic: &'a Topic,
     request: &'a SendRequest<'a>,
     outer: &Traits<'_>,
     queue: &'a Arc<Queue>,
@@ -313,7 +366,9 @@ fn accept_batch<'a>(
             properties::push(&mut added, properties::UNIQ_KEY, &unique_key::generate(&broker.options));
         }
         let properties = traits.clean(message.properties);
-        let item = Item { queue, request, flag: message.flag, body: message.body, properties, added };
+        let (kind, ahead_ms) = (traits.kind(), None);
+        let item =
+            Item { topic, kind, ahead_ms, queue, request, flag: message.flag, body: message.body, properties, added };
         check_properties(broker, &item, 0)?;
         items.push(item);
     }
@@ -349,6 +404,8 @@ struct Traits<'a> {
     timer: TimerWish<'a>,
     /// Whether the sender waits for the disk.
     waits: bool,
+    /// It has a sharding key: the sender wants an order.
+    sharded: bool,
     /// Holds properties that no client may store.
     unclean: bool,
 }
@@ -356,13 +413,14 @@ struct Traits<'a> {
 impl<'a> Traits<'a> {
     fn of(properties: &'a [u8]) -> Result<Self, Refusal> {
         let timer = TimerWish::default();
-        let mut traits = Traits { unique_key: None, delay: None, timer, waits: true, unclean: false };
+        let mut traits = Traits { unique_key: None, delay: None, timer, waits: true, sharded: false, unclean: false };
         let text = |value: &'a [u8]| std::str::from_utf8(value).unwrap_or_default();
         for (name, value) in properties::pairs(properties) {
             match name {
                 b"UNIQ_KEY" => traits.unique_key = Some(text(value)),
                 b"WAIT" => traits.waits = !value.eq_ignore_ascii_case(b"false"),
                 b"DELAY" => traits.delay = text(value).parse().ok().and_then(DelayLevel::clamped),
+                b"__SHARDINGKEY" => traits.sharded = true,
                 b"POP_CK" | b"__CRC32#" => traits.unclean = true,
                 b"TRAN_MSG" if value.eq_ignore_ascii_case(b"true") => {
                     let remark = "transactional messages are not built yet; the message was not stored";
@@ -378,6 +436,11 @@ impl<'a> Traits<'a> {
             traits.timer = TimerWish::default();
         }
         Ok(traits)
+    }
+
+    /// What RocketMQ calls such a message, when it is to be delivered at once.
+    fn kind(&self) -> MessageKind {
+        if self.sharded { MessageKind::Fifo } else { MessageKind::Normal }
     }
 
     /// The properties fit to be followed by others: without what no client may store, the last pair terminated.

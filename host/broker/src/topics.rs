@@ -33,7 +33,11 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::{options::BrokerOptions, reply::Refusal};
+use crate::{
+    metrics::{Traffic, counts_as_sent},
+    options::BrokerOptions,
+    reply::Refusal,
+};
 
 /// Largest configuration file that is read, in bytes.
 pub(crate) const CONFIG_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -42,6 +46,10 @@ pub(crate) const CONFIG_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 pub(crate) struct Topic {
     pub(crate) config: TopicConfig,
     pub(crate) queues: Vec<Arc<Queue>>,
+    /// What goes through it; outlives a change of the settings.
+    pub(crate) traffic: Arc<Traffic>,
+    /// Whether what is sent to it counts as coming in.
+    pub(crate) counts_as_sent: bool,
     next_queue: AtomicU32,
 }
 
@@ -237,7 +245,9 @@ impl TopicTable {
             let queue = self.store.queue_or_create(&config.topic_name, queue_id).map_err(io::Error::other)?;
             queues.push(queue);
         }
-        Ok(Arc::new(Topic { config, queues, next_queue: AtomicU32::new(0) }))
+        let traffic = before.map(|topic| topic.traffic.clone()).unwrap_or_default();
+        let counts_as_sent = counts_as_sent(&config.topic_name);
+        Ok(Arc::new(Topic { config, queues, traffic, counts_as_sent, next_queue: AtomicU32::new(0) }))
     }
 }
 
