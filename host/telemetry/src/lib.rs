@@ -23,6 +23,7 @@ mod process;
 mod registry;
 mod snapshot;
 mod text;
+mod ticker;
 mod wants;
 
 pub use derived::{DERIVED_FAMILIES_MAX, Declared, Derived, DerivedSample, NameProblem};
@@ -32,4 +33,5 @@ pub use labels::pairs;
 pub use process::Process;
 pub use registry::{GatherError, Registry, RegistryOptions};
 pub use snapshot::{Sample, Series, Snapshot, Value};
+pub use ticker::{Hook, Ticker};
 pub use wants::Wants;
