@@ -29,6 +29,8 @@ pub(crate) enum Request {
         /// The plugin.
         name: String,
     },
+    /// Its alerts.
+    AlertList,
     /// Give up the damaged record at a physical offset.
     StoreSkip {
         /// The broker; may be left out where there is one.

@@ -12,6 +12,7 @@ use gantry_base::access::AccessList;
 use gantry_model::name;
 use gantry_plugin::{BindingSpec, OnError, PluginSpec, World};
 use gantry_protocol::frame::HEADER_BYTES_MAX;
+use gantry_telemetry::alert::Destination;
 
 use super::{
     document::{Document, FILE_BYTES_MAX},
@@ -32,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) plugins: Vec<PluginSpec>,
     /// What they are bound to.
     pub(crate) filters: Vec<BindingSpec>,
+    /// Where alerts are sent.
+    pub(crate) alert_webhooks: Vec<Destination>,
     /// Whose administration is taken besides the machine's own.
     pub(crate) admin: AccessList,
 }
@@ -85,6 +88,7 @@ impl Config {
         let nodes = nodes(&mut document);
         let plugins = plugins(&mut document);
         let filters = filters(&mut document, &plugins);
+        let alert_webhooks = alert_webhooks(&mut document);
         for path in ["cluster.name", "broker.region"] {
             check_label(&mut document, path, "name");
         }
@@ -96,7 +100,7 @@ impl Config {
         }
         match admin {
             Ok(admin) if document.is_sound() => {
-                Ok(Config { document, file: Some(file.into()), nodes, plugins, filters, admin })
+                Ok(Config { document, file: Some(file.into()), nodes, plugins, filters, alert_webhooks, admin })
             }
             _ => Err(document.into_problems()),
         }
@@ -204,6 +208,8 @@ fn same_ports(document: &mut Document, nodes: &[NodeSpec]) {
         let mut ports = Vec::new();
         if let Some(port) = node.name_server {
             ports.push((port, format!("{path}.nameserver.port"), format!("{path}.nameserver")));
+        }
+        if node.name_server.is_some() || !node.brokers.is_empty() {
             ports.push((node.http_port, format!("{path}.http_port"), path.clone()));
         }
         for (index, broker) in node.brokers.iter().enumerate() {
@@ -266,6 +272,24 @@ fn filters(document: &mut Document, plugins: &[PluginSpec]) -> Vec<BindingSpec> 
         filters.push(BindingSpec { topic, group, plugin, params: document.params(&at("params")), on_error });
     }
     filters
+}
+
+fn alert_webhooks(document: &mut Document) -> Vec<Destination> {
+    let mut destinations = Vec::new();
+    for webhook in document.elements("alert_webhook") {
+        let at = format!("{webhook}.url");
+        let url = document.text(&at).to_owned();
+        match url.parse::<Destination>() {
+            Ok(destination) if destinations.contains(&destination) => {
+                document.problem_at(&at, format!("alerts are sent to {destination} already; name it once"));
+            }
+            Ok(destination) => destinations.push(destination),
+            Err(problem) if document.is_given(&at) => document.problem_at(&at, problem.to_string()),
+            // Said already.
+            Err(_) => {}
+        }
+    }
+    destinations
 }
 
 /// A message must fit into what carries it and what keeps it.

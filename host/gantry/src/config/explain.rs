@@ -78,6 +78,7 @@ pub(crate) fn file(head: &str, nodes: &str) -> String {
     for (section, purpose) in [
         ("plugin", "Plugins: WebAssembly components or modules. Any number of these tables:"),
         ("filter", "Filters: which plugin decides what a consumer group sees of a topic. Any number of these tables:"),
+        ("alert_webhook", "Alertmanagers that are told of alerts. Any number of these tables:"),
     ] {
         let _ = write!(out, "\n# {purpose}\n#\n# [[{section}]]\n");
         for key in KEYS.iter().filter(|key| key.section() == format!("{section}[]")) {
@@ -96,6 +97,7 @@ pub(crate) fn file(head: &str, nodes: &str) -> String {
 fn example(path: &str) -> &'static str {
     match path {
         "plugin[].file" => "\"plugins/region.wasm\"",
+        "alert_webhook[].url" => "\"http://127.0.0.1:9093\"",
         "filter[].topic" => "\"orders\"",
         "filter[].group" => "\"eu-billing\"",
         _ => "\"eu-orders\"",

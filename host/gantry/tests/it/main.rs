@@ -11,4 +11,5 @@ mod process;
 mod query;
 mod reload;
 mod store;
+mod telemetry;
 mod timers;
