@@ -1,5 +1,5 @@
-//! Series that plugins derive from others. They appear beside those of the host, under names that the plugin declared and
-//! nobody else has, with a label that says whose they are.
+//! Series that plugins derive from others. They appear beside those of the host, under names that the plugin declared and no
+//! other one has, behind a prefix that no name of the host begins with, and with a label that says whose they are.
 
 use std::{
     borrow::Cow,
@@ -16,8 +16,8 @@ pub const DERIVED_FAMILIES_MAX: usize = 100;
 const TEXT_LEN_MAX: usize = 256;
 /// Most labels of one series.
 const LABELS_MAX: usize = 16;
-/// What the host's own names begin with.
-const RESERVED: [&str; 4] = ["rocketmq_", "gantry_", "process_", "scrape_"];
+/// What the names of derived series begin with.
+pub const DERIVED_PREFIX: &str = "gantry_plugin_";
 /// The label that says whose a series is.
 const OWNER: &str = "plugin";
 
@@ -29,7 +29,7 @@ static REFUSED: Family = Family::counter(
 /// A name that a plugin uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declared {
-    /// The name; a counter's ends in `_total`.
+    /// The name, without the prefix; a counter's should end in `_total`.
     pub name: String,
     /// Counter or gauge.
     pub kind: Kind,
@@ -54,14 +54,6 @@ pub enum NameProblem {
     /// It is none.
     #[error("{0:?} is no metric name: letters, digits and _, not beginning with a digit, at most {TEXT_LEN_MAX} bytes")]
     Malformed(String),
-    /// It belongs to the host.
-    #[error("{name} begins with {prefix}, as only names of the host do; choose another one")]
-    Reserved {
-        /// The name.
-        name: String,
-        /// What the host's begin with.
-        prefix: &'static str,
-    },
     /// Another plugin has it, or the same one twice.
     #[error("{name} is declared by plugin {owner} already; a name means one thing")]
     Taken {
@@ -70,9 +62,6 @@ pub enum NameProblem {
         /// Whose it is.
         owner: String,
     },
-    /// A counter must be known by its name.
-    #[error("{0} is a counter, so its name must end in _total")]
-    NoTotal(String),
     /// There are histograms of the host only.
     #[error("{0} is declared as a histogram; a plugin has counters and gauges")]
     Histogram(String),
@@ -98,6 +87,13 @@ struct Of {
     series: BTreeMap<(usize, Vec<(String, String)>), f64>,
 }
 
+impl Of {
+    /// Where a name without its prefix stands in `families`.
+    fn place(&self, name: &str) -> Option<usize> {
+        self.families.iter().position(|family| family.name.strip_prefix(DERIVED_PREFIX) == Some(name))
+    }
+}
+
 impl Derived {
     /// None yet. Each plugin may have at most `series_max` series.
     pub fn new(series_max: usize) -> Self {
@@ -113,7 +109,7 @@ impl Derived {
         for (index, one) in declared.iter().enumerate() {
             check_name(one)?;
             let others = plugins.iter().filter(|(owner, _)| *owner != plugin);
-            let mut others = others.filter(|(_, of)| of.families.iter().any(|family| family.name == one.name));
+            let mut others = others.filter(|(_, of)| of.place(&one.name).is_some());
             let owner = others.next().map(|(owner, _)| owner.clone());
             let twice = declared[..index].iter().any(|before| before.name == one.name).then(|| plugin.to_owned());
             if let Some(owner) = owner.or(twice) {
@@ -124,7 +120,8 @@ impl Derived {
             .iter()
             .map(|one| {
                 let unit = gantry_base::metric::Unit::None;
-                Family { name: Cow::Owned(one.name.clone()), kind: one.kind, unit, help: Cow::Owned(one.help.clone()) }
+                let name = Cow::Owned(format!("{DERIVED_PREFIX}{}", one.name));
+                Family { name, kind: one.kind, unit, help: Cow::Owned(one.help.clone()) }
             })
             .collect();
         let former = plugins.remove(plugin);
@@ -148,7 +145,7 @@ impl Derived {
         if let Some(of) = plugins.get_mut(plugin) {
             of.series.clear();
             for DerivedSample { name, mut labels, value } in samples {
-                let Some(at) = of.families.iter().position(|family| family.name == name) else { continue };
+                let Some(at) = of.place(&name) else { continue };
                 labels.sort_unstable();
                 let twice = labels.windows(2).any(|pair| pair[0].0 == pair[1].0);
                 if twice || labels.len() > LABELS_MAX || !labels.iter().all(is_label) {
@@ -190,13 +187,9 @@ fn check_name(declared: &Declared) -> Result<(), NameProblem> {
     if !is_name(name) || name.len() > TEXT_LEN_MAX {
         return Err(NameProblem::Malformed(name.chars().take(TEXT_LEN_MAX).collect()));
     }
-    if let Some(prefix) = RESERVED.iter().find(|prefix| name.starts_with(**prefix)) {
-        return Err(NameProblem::Reserved { name: name.clone(), prefix });
-    }
     match declared.kind {
         Kind::Histogram => Err(NameProblem::Histogram(name.clone())),
-        Kind::Counter if !name.ends_with("_total") => Err(NameProblem::NoTotal(name.clone())),
-        _ => Ok(()),
+        Kind::Counter | Kind::Gauge => Ok(()),
     }
 }
 
@@ -252,13 +245,10 @@ mod tests {
         let derived = Derived::new(10);
         derived.declare("skew", &[gauge("queue_skew")]).unwrap();
         let problem = |declared: Declared| derived.declare("other", &[declared]).unwrap_err();
-        assert!(matches!(problem(gauge("rocketmq_lag")), NameProblem::Reserved { prefix: "rocketmq_", .. }));
-        assert!(matches!(problem(gauge("gantry_x")), NameProblem::Reserved { .. }));
         assert!(matches!(problem(gauge("queue_skew")), NameProblem::Taken { owner, .. } if owner == "skew"));
         for bad in ["", "9lives", "a-b", "ä", &"n".repeat(257)] {
             assert!(matches!(problem(gauge(bad)), NameProblem::Malformed(_)), "{bad}");
         }
-        assert!(matches!(problem(Declared { kind: Kind::Counter, ..gauge("sent") }), NameProblem::NoTotal(_)));
         assert!(matches!(problem(Declared { kind: Kind::Histogram, ..gauge("sent") }), NameProblem::Histogram(_)));
         assert!(derived.declare("other", &[gauge("a"), gauge("a")]).is_err());
         derived.declare("skew", &[gauge("queue_skew"), gauge("b")]).expect("its own names are free to it");
@@ -285,10 +275,10 @@ mod tests {
         );
         assert_eq!(refused, 5);
         let expected = [("plugin p group a ".to_owned(), 2.0), ("plugin p group b ".to_owned(), 3.0)];
-        assert_eq!(values(&derived, "lag_s"), expected);
+        assert_eq!(values(&derived, "gantry_plugin_lag_s"), expected);
         assert_eq!(values(&derived, "gantry_derived_refused_samples_total"), [(String::new(), 5.0)]);
         assert_eq!(derived.update("p", vec![sample("lag_s", &[], 7.0)]), 0);
-        assert_eq!(values(&derived, "lag_s"), [("plugin p ".to_owned(), 7.0)]);
+        assert_eq!(values(&derived, "gantry_plugin_lag_s"), [("plugin p ".to_owned(), 7.0)]);
         assert_eq!(derived.update("stranger", vec![sample("lag_s", &[], 7.0)]), 1);
     }
 }

@@ -1,74 +1,54 @@
-//! Series as a plugin gets them: each is described once under a number, and then only numbers and values travel.
+//! Series as plugins get them: each has a number for as long as it is there, and is described once.
 //!
-//! A feed belongs to one instance of one plugin: a new instance knows no series, so it gets a new feed.
+//! The feed does not know what a plugin wants to be told; it is given a function that makes of a description whatever the caller
+//! hands on, keeps that, and gives it back with each value.
 
+use gantry_base::metric::Kind;
 use rustc_hash::FxHashMap;
 
 use crate::{
     labels::pairs,
     snapshot::{Snapshot, Value},
-    wants::{HISTOGRAM_PARTS, Wants},
+    wants::HISTOGRAM_PARTS,
 };
-use gantry_base::metric::Kind;
 
-/// What a plugin is told of a series once.
+/// A series, described.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedSeries {
-    /// Its number, for as long as it is there.
+    /// Its number. A series that went and came back has another one, and no number is used again.
     pub id: u32,
     /// Its name; the parts of a histogram end in `_bucket`, `_sum` and `_count`.
     pub name: String,
-    /// Its labels.
+    /// Whether it only grows; the parts of a histogram do.
+    pub grows: bool,
+    /// Its labels; a bucket has `le` among them.
     pub labels: Vec<(String, String)>,
-    /// What its values do.
-    pub kind: FeedKind,
 }
 
-/// What the values of a fed series do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FeedKind {
-    /// They grow.
-    Counter,
-    /// They go up and down.
-    Gauge,
-    /// They grow, and count what is at most the label `le`.
-    HistogramBucket,
-}
-
-/// What a plugin is told at one tick, in this order: series that are gone, new series, values.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct FeedTick {
+/// All series at one tick.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeedTick<S> {
     /// When the values were gathered, ms since 1970.
     pub at_ms: u64,
-    /// Numbers of series that are gone; they may come to mean others later.
-    pub removed: Vec<u32>,
-    /// Series that are new.
-    pub added: Vec<FeedSeries>,
-    /// Every series that is there.
-    pub ids: Vec<u32>,
-    /// Its value, in the same order.
-    pub values: Vec<f64>,
+    /// What was made of each series, with its value.
+    pub samples: Vec<(S, f64)>,
     /// Series that were left out, because the feed is at its limit.
     pub left_out: u64,
 }
 
-/// See the module's documentation.
-#[derive(Debug)]
-pub struct Feed {
-    wants: Wants,
+/// See the module's documentation. `S` is what the caller makes of a series; cheap to clone.
+pub struct Feed<S> {
+    describe: fn(FeedSeries) -> S,
     series_max: usize,
-    known: FxHashMap<Box<str>, Known>,
-    /// Numbers that are free below `next`.
-    free: Vec<u32>,
+    known: FxHashMap<Box<str>, Known<S>>,
     next: u32,
     tick: u64,
     /// Name and labels of the series at hand, kept for its memory.
     key: String,
 }
 
-#[derive(Debug)]
-struct Known {
-    id: u32,
+struct Known<S> {
+    series: S,
     /// The last tick that it was in.
     seen: u64,
 }
@@ -76,70 +56,50 @@ struct Known {
 /// Between name and labels of a key.
 const NAME_END: char = '\u{3}';
 
-impl Feed {
-    /// A feed of what is wanted, with at most so many series.
-    pub fn new(wants: Wants, series_max: usize) -> Self {
-        let known = FxHashMap::default();
-        Feed { wants, series_max, known, free: Vec::new(), next: 0, tick: 0, key: String::new() }
+impl<S: Clone> Feed<S> {
+    /// A feed of at most so many series.
+    pub fn new(series_max: usize, describe: fn(FeedSeries) -> S) -> Self {
+        Feed { describe, series_max, known: FxHashMap::default(), next: 0, tick: 0, key: String::new() }
     }
 
-    /// What it wants.
-    pub fn wants(&self) -> &Wants {
-        &self.wants
-    }
-
-    /// The next tick, with what changed since the one before.
-    pub fn tick(&mut self, snapshot: &Snapshot) -> FeedTick {
+    /// Everything in the snapshot.
+    pub fn tick(&mut self, snapshot: &Snapshot) -> FeedTick<S> {
         self.tick += 1;
-        let mut tick = FeedTick { at_ms: snapshot.at_ms, ..FeedTick::default() };
+        let mut tick = FeedTick { at_ms: snapshot.at_ms, samples: Vec::with_capacity(self.known.len()), left_out: 0 };
         for series in snapshot.families() {
-            let name = &*series.family.name;
-            let whole = self.wants.matches(name);
-            if series.family.kind != Kind::Histogram {
-                if whole {
-                    let kind = if series.family.kind == Kind::Counter { FeedKind::Counter } else { FeedKind::Gauge };
-                    for sample in series.samples(0) {
-                        let Value::Number(value) = sample.value else { continue };
-                        self.feed(&mut tick, name, "", sample.labels, None, kind, *value);
-                    }
-                }
-                continue;
-            }
-            let [bucket, sum, count] =
-                HISTOGRAM_PARTS.map(|part| whole || self.wants.matches(&format!("{name}{part}")));
+            let (name, grows) = (&*series.family.name, series.family.kind != Kind::Gauge);
             for sample in series.samples(0) {
-                let Value::Distribution(distribution) = sample.value else { continue };
-                for (bound, below) in distribution.cumulative().filter(|_| bucket) {
-                    let bound = bound.map_or_else(|| "+Inf".to_owned(), |bound| bound.to_string());
-                    let kind = FeedKind::HistogramBucket;
-                    self.feed(&mut tick, name, "_bucket", sample.labels, Some(&bound), kind, below as f64);
-                }
-                for (wanted, part, value) in [(sum, "_sum", distribution.sum), (count, "_count", distribution.count())]
-                {
-                    if wanted {
-                        self.feed(&mut tick, name, part, sample.labels, None, FeedKind::Counter, value as f64);
+                match sample.value {
+                    Value::Number(value) => self.feed(&mut tick, [name, ""], sample.labels, None, grows, *value),
+                    Value::Distribution(distribution) => {
+                        let [bucket, sum, count] = HISTOGRAM_PARTS;
+                        for (bound, below) in distribution.cumulative() {
+                            let bound = bound.map_or_else(|| "+Inf".to_owned(), |bound| bound.to_string());
+                            self.feed(&mut tick, [name, bucket], sample.labels, Some(&bound), true, below as f64);
+                        }
+                        for (part, value) in [(sum, distribution.sum), (count, distribution.count())] {
+                            self.feed(&mut tick, [name, part], sample.labels, None, true, value as f64);
+                        }
                     }
                 }
             }
         }
-        self.forget(&mut tick);
+        let now = self.tick;
+        self.known.retain(|_, known| known.seen == now);
         tick
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a series is this much, and is put together nowhere else")]
     fn feed(
         &mut self,
-        tick: &mut FeedTick,
-        name: &str,
-        part: &str,
+        tick: &mut FeedTick<S>,
+        name: [&str; 2],
         labels: &str,
         bound: Option<&str>,
-        kind: FeedKind,
+        grows: bool,
         value: f64,
     ) {
         self.key.clear();
-        self.key.push_str(name);
-        self.key.push_str(part);
+        name.iter().for_each(|part| self.key.push_str(part));
         self.key.push(NAME_END);
         self.key.push_str(labels);
         if let Some(bound) = bound {
@@ -147,42 +107,27 @@ impl Feed {
         }
         if let Some(known) = self.known.get_mut(&*self.key) {
             known.seen = self.tick;
-            tick.ids.push(known.id);
-            tick.values.push(value);
+            tick.samples.push((known.series.clone(), value));
             return;
         }
-        if self.known.len() >= self.series_max {
+        let next = self.next.checked_add(1).filter(|_| self.known.len() < self.series_max);
+        let Some(next) = next else {
             tick.left_out += 1;
             return;
-        }
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.next += 1;
-            self.next - 1
-        });
-        self.known.insert(self.key.as_str().into(), Known { id, seen: self.tick });
+        };
+        let id = std::mem::replace(&mut self.next, next);
         let (name, labels) = self.key.split_once(NAME_END).unwrap_or_default();
         let labels = pairs(labels).map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        tick.added.push(FeedSeries { id, name: name.to_owned(), labels, kind });
-        tick.ids.push(id);
-        tick.values.push(value);
-    }
-
-    fn forget(&mut self, tick: &mut FeedTick) {
-        let now = self.tick;
-        self.known.retain(|_, known| {
-            let there = known.seen == now;
-            if !there {
-                tick.removed.push(known.id);
-            }
-            there
-        });
-        // Free from the next tick on: within one, a number means one series.
-        self.free.extend(&tick.removed);
+        let series = (self.describe)(FeedSeries { id, name: name.to_owned(), grows, labels });
+        self.known.insert(self.key.as_str().into(), Known { series: series.clone(), seen: self.tick });
+        tick.samples.push((series, value));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use gantry_base::metric::{Family, Histogram, Sink};
 
     use super::*;
@@ -198,13 +143,13 @@ mod tests {
         collector.snapshot
     }
 
-    fn feed(wants: &[&str], series_max: usize) -> Feed {
-        Feed::new(Wants::new(wants.iter().map(|name| (*name).to_owned())), series_max)
+    fn numbers(tick: &FeedTick<Arc<FeedSeries>>) -> Vec<(u32, f64)> {
+        tick.samples.iter().map(|(series, value)| (series.id, *value)).collect()
     }
 
     #[test]
-    fn series_are_described_once_and_keep_their_number() {
-        let mut feed = feed(&["lag", "sent*"], 100);
+    fn series_are_described_once_and_keep_their_number_while_they_are_there() {
+        let mut feed = Feed::new(100, Arc::new);
         let both = |lag: f64| {
             snapshot(move |out| {
                 out.number(&LAG, &[("group", "a")], lag);
@@ -213,26 +158,22 @@ mod tests {
             })
         };
         let first = feed.tick(&both(1.0));
-        let named: Vec<(u32, &str, FeedKind)> =
-            first.added.iter().map(|series| (series.id, &*series.name, series.kind)).collect();
-        let expected = [(0, "lag", FeedKind::Gauge), (1, "lag", FeedKind::Gauge), (2, "sent_total", FeedKind::Counter)];
-        assert_eq!(named, expected);
-        assert_eq!(first.added[1].labels, [("group".to_owned(), "b".to_owned())]);
-        assert_eq!((first.ids, first.values, first.at_ms), (vec![0, 1, 2], vec![1.0, 2.0, 3.0], 5));
+        assert_eq!((first.at_ms, numbers(&first)), (5, vec![(0, 1.0), (1, 2.0), (2, 3.0)]));
+        let expected = FeedSeries {
+            id: 1,
+            name: "lag".to_owned(),
+            grows: false,
+            labels: vec![("group".to_owned(), "b".to_owned())],
+        };
+        assert_eq!(*first.samples[1].0, expected);
+        assert!(first.samples[2].0.grows);
 
         let second = feed.tick(&both(9.0));
-        assert!(second.added.is_empty() && second.removed.is_empty());
-        assert_eq!((second.ids, second.values), (vec![0, 1, 2], vec![9.0, 2.0, 3.0]));
+        assert_eq!(numbers(&second), [(0, 9.0), (1, 2.0), (2, 3.0)]);
+        assert!(Arc::ptr_eq(&first.samples[0].0, &second.samples[0].0));
 
-        let third = feed.tick(&snapshot(|out| out.number(&LAG, &[("group", "b")], 2.0)));
-        let mut removed = third.removed.clone();
-        removed.sort_unstable();
-        assert_eq!((removed, third.ids), (vec![0, 2], vec![1]));
-        let fourth = feed.tick(&both(1.0));
-        assert_eq!(fourth.added.len(), 2);
-        let mut ids = fourth.ids;
-        ids.sort_unstable();
-        assert_eq!(ids, [0, 1, 2], "numbers are used again, each once");
+        assert_eq!(numbers(&feed.tick(&snapshot(|out| out.number(&LAG, &[("group", "b")], 2.0)))), [(1, 2.0)]);
+        assert_eq!(numbers(&feed.tick(&both(1.0))), [(3, 1.0), (1, 2.0), (4, 3.0)], "no number is used again");
     }
 
     #[test]
@@ -240,13 +181,12 @@ mod tests {
         let histogram = Histogram::new(&[1, 10]);
         [0, 5, 50].iter().for_each(|value| histogram.record(*value));
         let told = snapshot(|out| out.distribution(&TOOK, &[("code", "10")], &histogram.read()));
-        let whole = feed(&["took"], 100).tick(&told);
-        let named: Vec<&str> = whole.added.iter().map(|series| &*series.name).collect();
-        assert_eq!(named, ["took_bucket", "took_bucket", "took_bucket", "took_sum", "took_count"]);
-        assert_eq!(whole.added[2].labels[1], ("le".to_owned(), "+Inf".to_owned()));
-        assert_eq!(whole.values, [1.0, 2.0, 3.0, 55.0, 3.0]);
-        let count = feed(&["took_count"], 100).tick(&told);
-        assert_eq!((count.added.len(), count.values), (1, vec![3.0]));
+        let tick = Feed::new(100, Arc::new).tick(&told);
+        let named: Vec<(&str, f64)> = tick.samples.iter().map(|(series, value)| (&*series.name, *value)).collect();
+        let buckets = [1.0, 2.0, 3.0].map(|value| ("took_bucket", value));
+        assert_eq!(named, [&buckets[..], &[("took_sum", 55.0), ("took_count", 3.0)]].concat());
+        assert!(tick.samples.iter().all(|(series, _)| series.grows));
+        assert_eq!(tick.samples[2].0.labels[1], ("le".to_owned(), "+Inf".to_owned()));
     }
 
     #[test]
@@ -256,10 +196,10 @@ mod tests {
                 out.number(&LAG, &[("group", &group.to_string())], 1.0);
             }
         });
-        let mut feed = feed(&["*"], 4);
+        let mut feed = Feed::new(4, Arc::new);
         for _ in 0..3 {
             let tick = feed.tick(&many);
-            assert_eq!((tick.ids.len(), tick.left_out), (4, 6));
+            assert_eq!((tick.samples.len(), tick.left_out), (4, 6));
         }
     }
 }

@@ -11,8 +11,8 @@
 //! Nothing is pushed and nothing is global. A [`Registry`] asks its sources when somebody wants to see, one gathering at a
 //! time, and keeps the [`Snapshot`] for a moment, so that what watches costs no more when more of it watches.
 //!
-//! It knows neither brokers nor plugins: the binary registers what they tell, and carries feed and changes between them
-//! and here.
+//! It knows neither brokers nor plugins: the binary registers what they tell, and carries feed, derived series and alerts
+//! between plugins and here.
 
 pub mod alert;
 mod derived;
@@ -23,15 +23,15 @@ mod process;
 mod registry;
 mod snapshot;
 mod text;
-mod ticker;
+mod tick;
 mod wants;
 
-pub use derived::{DERIVED_FAMILIES_MAX, Declared, Derived, DerivedSample, NameProblem};
-pub use feed::{Feed, FeedKind, FeedSeries, FeedTick};
+pub use derived::{DERIVED_FAMILIES_MAX, DERIVED_PREFIX, Declared, Derived, DerivedSample, NameProblem};
+pub use feed::{Feed, FeedSeries, FeedTick};
 pub use http::routes;
 pub use labels::pairs;
 pub use process::Process;
 pub use registry::{GatherError, Registry, RegistryOptions};
 pub use snapshot::{Sample, Series, Snapshot, Value};
-pub use ticker::{Hook, Ticker};
+pub use tick::{HookCall, Said, Ticks};
 pub use wants::Wants;

@@ -16,7 +16,7 @@ impl Wants {
     }
 
     /// What any of them wants.
-    pub fn together<'a>(all: impl IntoIterator<Item = &'a Wants>) -> Self {
+    pub(crate) fn together<'a>(all: impl IntoIterator<Item = &'a Wants>) -> Self {
         Wants(all.into_iter().flat_map(|wants| wants.0.iter().cloned()).collect())
     }
 
@@ -35,9 +35,9 @@ impl Wants {
                 && HISTOGRAM_PARTS.iter().any(|part| self.matches(&format!("{}{part}", family.name))))
     }
 
-    /// Whether nothing is wanted.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Whether every name is wanted.
+    pub fn is_everything(&self) -> bool {
+        self.0.iter().any(|pattern| pattern == "*")
     }
 }
 
@@ -57,7 +57,8 @@ mod tests {
         ] {
             assert_eq!(wants.matches(name), wanted, "{name}");
         }
-        assert!(Wants::new(["*".to_owned()]).matches("anything"));
+        let all = Wants::new(["*".to_owned()]);
+        assert!(all.matches("anything") && all.is_everything() && !wants.is_everything());
         assert!(!Wants::new(["a*b".to_owned()]).matches("axb"));
     }
 }

@@ -1,6 +1,6 @@
 //! Which alerts there are. Time is handed in, and nothing here waits or tells anybody: what is news is given back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -142,6 +142,15 @@ impl Book {
         }
     }
 
+    /// Takes in all that holds for a source: what it does not name is over.
+    pub(super) fn hold(&mut self, source: &str, alerts: Vec<Alert>, now_ms: u64, news: &mut Vec<News>) {
+        let named: BTreeSet<&str> = alerts.iter().map(|alert| alert.key.as_str()).collect();
+        self.remove_where(|known| known.source == source && !named.contains(&*known.alert.key), now_ms, news);
+        for alert in alerts {
+            self.raise(source, clean(alert), now_ms, news);
+        }
+    }
+
     /// Lets time pass: what is pending for long enough fires; what is from before the start and was not spoken of by
     /// `confirmed_by_ms` is over, because its source may not know of it any more.
     pub(super) fn advance(&mut self, now_ms: u64, confirmed_by_ms: u64, news: &mut Vec<News>) {
@@ -280,6 +289,22 @@ mod tests {
         assert_eq!((listed.alert.value, listed.since_ms, listed.updated_ms), (9.0, 0, 20));
         let other = Alert { labels: vec![("topic".to_owned(), "parcels".to_owned())], ..worse };
         assert_eq!(rig.raise(other, 30), ["a critical over at 30", "a critical fires"]);
+    }
+
+    #[test]
+    fn what_no_longer_holds_is_over() {
+        let mut rig = Rig::new();
+        rig.apply("disk", Change::Raise(alert("a", 0)), 0);
+        let mut hold = |alerts: Vec<Alert>, now_ms| {
+            let mut news = Vec::new();
+            rig.0.hold("lag", alerts, now_ms, &mut news);
+            told(&news)
+        };
+        assert_eq!(hold(vec![alert("a", 0), alert("b", 1_000)], 0), ["a warning fires"]);
+        assert!(hold(vec![alert("a", 0), alert("b", 1_000)], 500).is_empty());
+        assert_eq!(hold(vec![alert("b", 1_000)], 1_000), ["a warning over at 1000", "b warning fires"]);
+        assert_eq!(hold(Vec::new(), 2_000), ["b warning over at 2000"]);
+        assert_eq!(rig.0.iter().count(), 1, "the other source's stays");
     }
 
     #[test]

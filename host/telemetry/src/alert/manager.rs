@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Change, Destination, Listed, Severity, State,
+    Alert, Change, Destination, Listed, Severity, State,
     book::{Book, News},
     file,
     outbox::{self, Outbox},
@@ -92,6 +92,12 @@ impl Alerts {
                 book.apply(source, change, now_ms, news);
             }
         });
+    }
+
+    /// Takes in everything that holds for a source now: what it does not name is over. Waits for nobody.
+    pub fn hold(&self, source: &str, alerts: Vec<Alert>) {
+        let now_ms = self.0.options.clock.now_ms();
+        self.0.change(|book, news| book.hold(source, alerts, now_ms, news));
     }
 
     /// Ends what sources raised that are gone.

@@ -1,20 +1,21 @@
-//! Plugins under `gantry_`, from what `gantry plugin list` shows.
+//! Plugins, from what `gantry plugin list` shows. Names begin with `gantry_plugins_`, because `gantry_plugin_` is for series that
+//! plugins derive.
 
 use gantry_base::metric::{Family, Sink};
 use gantry_plugin::{BreakerState, PluginState, PluginStatus};
 
-static LOADED: Family = Family::gauge("gantry_plugin_loaded", "1 while a version of the plugin serves.");
-static VERSION: Family = Family::gauge("gantry_plugin_version_info", "1, with the version that serves in the labels.");
+static LOADED: Family = Family::gauge("gantry_plugins_loaded", "1 while a version of the plugin serves.");
+static VERSION: Family = Family::gauge("gantry_plugins_version_info", "1, with the version that serves in the labels.");
 static REFUSED: Family =
-    Family::gauge("gantry_plugin_refused", "1 while the latest file or configuration of the plugin is not taken.");
+    Family::gauge("gantry_plugins_refused", "1 while the latest file or configuration of the plugin is not taken.");
 static SUSPECT: Family = Family::gauge(
-    "gantry_plugin_suspect",
+    "gantry_plugins_suspect",
     "1 while the plugin runs off the workers, because it lately used up a deadline.",
 );
-static SWAPS: Family = Family::counter("gantry_plugin_swaps_total", "Versions put in service.");
-static REFUSALS: Family = Family::counter("gantry_plugin_refusals_total", "Files and configurations refused.");
+static SWAPS: Family = Family::counter("gantry_plugins_swaps_total", "Versions put in service.");
+static REFUSALS: Family = Family::counter("gantry_plugins_refusals_total", "Files and configurations refused.");
 static COUNTERS: Family =
-    Family::counter("gantry_plugin_counter_total", "Counters that plugins keep themselves, by name.");
+    Family::counter("gantry_plugins_counter_total", "Counters that plugins keep themselves, by name.");
 static CALLS: Family = Family::counter("gantry_filter_calls_total", "Calls into the plugin, by what it filters.");
 static MESSAGES: Family = Family::counter(
     "gantry_filter_messages_total",

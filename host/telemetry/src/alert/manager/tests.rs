@@ -10,7 +10,6 @@ use tokio::{
 };
 
 use super::*;
-use crate::alert::Alert;
 
 fn alert(key: &str) -> Alert {
     let labels = vec![("topic".to_owned(), "orders".to_owned())];
