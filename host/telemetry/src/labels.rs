@@ -25,7 +25,7 @@ fn push_clean(out: &mut String, text: &str) {
 }
 
 /// The labels of such a text, in order.
-pub fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
+pub fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> + Clone {
     text.split_terminator(VALUE_END).filter_map(|pair| pair.split_once(NAME_END))
 }
 

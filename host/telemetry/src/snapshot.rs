@@ -110,7 +110,8 @@ impl Snapshot {
     }
 }
 
-/// Fills a snapshot. What is told while [`common`](Collector::common) labels are set gets these in front of its own.
+/// Fills a snapshot. What is told while common labels are set gets those in front of its own that it does not have itself:
+/// a series that a plugin made of a broker's keeps saying which broker that is.
 pub(crate) struct Collector<'a> {
     pub(crate) snapshot: Snapshot,
     series_max: usize,
@@ -156,7 +157,13 @@ impl<'a> Collector<'a> {
             return;
         }
         let start = snapshot.text.len() as u32;
-        snapshot.text.push_str(&self.common);
+        let common = labels::pairs(&self.common);
+        let own = |name: &str| labels.iter().any(|(label, _)| *label == name);
+        if common.clone().any(|(name, _)| own(name)) {
+            common.filter(|(name, _)| !own(name)).for_each(|pair| labels::push(&mut snapshot.text, &[pair]));
+        } else {
+            snapshot.text.push_str(&self.common);
+        }
         labels::push(&mut snapshot.text, labels);
         gathered.samples.push((start..snapshot.text.len() as u32, value));
         snapshot.series += weight;
@@ -180,5 +187,25 @@ impl Sink for Collector<'_> {
 
     fn wants(&self, family: &Family) -> bool {
         self.wants.is_none_or(|wants| wants.matches_family(family))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_label_is_there_twice() {
+        static LOAD: Family = Family::gauge("load", "L.");
+        let mut collector = Collector::new(10, None, 0);
+        collector.set_common(&[("cluster".to_owned(), "c".to_owned()), ("node_id".to_owned(), "n".to_owned())]);
+        collector.number(&LOAD, &[("topic", "t")], 1.0);
+        collector.number(&LOAD, &[("node_id", "broker-a"), ("topic", "t")], 2.0);
+        let snapshot = collector.snapshot;
+        let samples = snapshot.family("load").unwrap().samples(0);
+        let found: Vec<Vec<(&str, &str)>> = samples.map(|sample| labels::pairs(sample.labels).collect()).collect();
+        let expected = [("cluster", "c"), ("node_id", "n"), ("topic", "t")];
+        assert_eq!(found[0], expected);
+        assert_eq!(found[1], [("cluster", "c"), ("node_id", "broker-a"), ("topic", "t")]);
     }
 }
