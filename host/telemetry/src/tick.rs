@@ -26,6 +26,9 @@ static LEFT_OUT: Family = Family::gauge(
     "Series that they were not shown last, because there are more than telemetry.feed_series_max.",
 );
 
+/// Shows a plugin a tick.
+type Call<T> = Box<dyn FnOnce(&T) -> Result<Said, String> + Send>;
+
 /// One plugin at one tick.
 pub struct HookCall<T> {
     /// Its name: owner of its derived series, source of its alerts.
@@ -34,7 +37,7 @@ pub struct HookCall<T> {
     pub wants: Wants,
     /// Shows it the tick. Runs on a thread that may block, beside those of the other plugins. The error is why it said nothing;
     /// whoever runs plugins has counted and said it.
-    pub call: Box<dyn FnOnce(&T) -> Result<Said, String> + Send>,
+    pub call: Call<T>,
 }
 
 /// What a plugin makes of a tick.
