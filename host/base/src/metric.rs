@@ -1,7 +1,17 @@
-//! Metric sources: a crate owns them, counts in place, and exposes them; a registry above reads them when asked.
-//! Nothing here knows names or labels of a registry.
+//! Metric sources: a crate owns them, counts in place, and tells them to a [`Sink`] when a registry above asks. What a crate
+//! counts has its [`Family`] beside it: the name under which an operator sees it and the sentence that says what it is.
+//!
+//! Nothing here is global and nothing is pushed: a process that nobody asks for metrics pays for the counters alone.
+
+mod family;
+mod histogram;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+pub use self::{
+    family::{Family, Kind, Labels, Sink, Unit},
+    histogram::{Distribution, Histogram},
+};
 
 /// Counts events; only grows.
 #[derive(Debug, Default)]

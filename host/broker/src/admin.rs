@@ -2,7 +2,7 @@
 //!
 //! Changes are taken from loopback and from `admin.allow` only; there is no authentication yet.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use gantry_model::{
     group::GroupConfig,
@@ -21,7 +21,12 @@ use gantry_protocol::{
 use gantry_remoting::Peer;
 use serde::Serialize;
 
-use crate::{broker::Broker, membership::malformed, reply::Refusal};
+use crate::{
+    broker::Broker,
+    membership::malformed,
+    metrics::{Creations, is_system_group},
+    reply::Refusal,
+};
 
 impl Broker {
     /// Refuses a change from anywhere but loopback and the allowed addresses.
@@ -59,13 +64,18 @@ impl Broker {
         let mut config = request.config;
         let known = self.topics.get(&config.topic_name);
         config.attributes = alter(known.map(|topic| topic.config.attributes.clone()), &request.attribute_changes)?;
-        self.put_topic(config)
+        self.put_topic_timed(config)
     }
 
     /// Creates or replaces several topics; stops at the first that is refused.
     pub(crate) fn update_topics(&self, body: &[u8]) -> Result<(), Refusal> {
         let list = TopicConfigList::parse(body).map_err(|error| malformed("topic list", &error))?;
-        list.topic_config_list.into_iter().try_for_each(|config| self.put_topic(config))
+        list.topic_config_list.into_iter().try_for_each(|config| self.put_topic_timed(config))
+    }
+
+    fn put_topic_timed(&self, config: TopicConfig) -> Result<(), Refusal> {
+        let system = name::is_system_topic(&config.topic_name);
+        self.timed(&self.metrics.topic_creations, system, |broker| broker.put_topic(config))
     }
 
     fn put_topic(&self, config: TopicConfig) -> Result<(), Refusal> {
@@ -82,6 +92,19 @@ impl Broker {
             ));
         }
         tokio::task::block_in_place(|| self.topics.update(config))
+    }
+
+    /// Carries out a request to make or change something and notes how long that took.
+    fn timed(
+        &self,
+        creations: &Creations,
+        system: bool,
+        change: impl FnOnce(&Self) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let begun = Instant::now();
+        let changed = change(self);
+        creations.record(changed.is_ok(), system, begun.elapsed());
+        changed
     }
 
     /// Removes a topic with its queues and the groups' offsets in it.
@@ -109,7 +132,10 @@ impl Broker {
     }
 
     fn put_group(&self, config: GroupConfig) -> Result<(), Refusal> {
-        tokio::task::block_in_place(|| self.groups.update(config))
+        let system = is_system_group(&config.group_name);
+        self.timed(&self.metrics.group_creations, system, |broker| {
+            tokio::task::block_in_place(|| broker.groups.update(config))
+        })
     }
 
     /// Removes a group, with `clean_offset` its offsets too.

@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use gantry_base::{disk::Disk, metric::Counter};
+use gantry_base::disk::Disk;
 use gantry_model::{load::BrokerLoad, properties};
 use gantry_plugin::PluginHost;
 use gantry_store::Store;
@@ -20,6 +20,7 @@ use crate::{
     groups::GroupTable,
     holds,
     load::{self, LoadMeter, SendMeter},
+    metrics::{BrokerMetrics, Calls, DueCounts, LagAges},
     options::BrokerOptions,
     queue_locks::QueueLocks,
     registration::{self, Told},
@@ -33,15 +34,6 @@ use crate::{
 
 /// How often silent clients and locks are looked for.
 const EXPIRY_EVERY: Duration = Duration::from_secs(10);
-
-/// What the broker counts; read by whoever collects metrics.
-#[derive(Debug, Default)]
-pub struct BrokerMetrics {
-    /// Messages stored for clients.
-    pub messages_in: Counter,
-    /// Messages delivered to clients.
-    pub messages_out: Counter,
-}
 
 /// One broker. Handlers are methods and functions beside this file; each uses the few members that it needs.
 pub struct Broker {
@@ -72,6 +64,9 @@ pub struct Broker {
     pub(crate) select: SelectMetrics,
     pub(crate) assign: AssignMetrics,
     pub(crate) told: Told,
+    pub(crate) calls: Calls,
+    pub(crate) lag_ages: LagAges,
+    pub(crate) due_counts: DueCounts,
     /// Cancelled when nothing new should be waited for.
     pub(crate) stopping: CancellationToken,
 }
@@ -113,6 +108,9 @@ impl Broker {
             select: SelectMetrics::default(),
             assign: AssignMetrics::default(),
             told: Told::default(),
+            calls: Calls::new(),
+            lag_ages: LagAges::default(),
+            due_counts: DueCounts::default(),
             stopping: CancellationToken::new(),
             plugins,
             store,

@@ -10,20 +10,49 @@ use std::{
 };
 
 use gantry_model::subscription::Subscription;
-use gantry_protocol::body::heartbeat::{ConsumerData, Heartbeat, MessageModel};
+use gantry_protocol::{
+    body::heartbeat::{ConsumeType, ConsumerData, Heartbeat, MessageModel},
+    header::Header,
+};
 use gantry_remoting::Peer;
 use parking_lot::RwLock;
+
+/// What a client is written in, and which release of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Make {
+    /// RocketMQ's name of the language.
+    pub(crate) language: &'static str,
+    /// Ordinal of the release.
+    pub(crate) version: i32,
+}
+
+impl Make {
+    /// As the header of its heartbeat tells.
+    pub(crate) fn of(header: &Header<'_>) -> Self {
+        Make { language: header.language.name(), version: header.version }
+    }
+}
 
 /// One client that takes part in a group.
 struct Member {
     peer: Peer,
+    make: Make,
     seen_ms: u64,
+}
+
+/// Memberships by what distinguishes them in metrics.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    pub(crate) producers: BTreeMap<Make, u64>,
+    /// By group and how it consumes: "pull", "push" or "pop".
+    pub(crate) consumers: BTreeMap<(String, &'static str, Make), u64>,
 }
 
 struct Group {
     members: BTreeMap<String, Member>,
     subscriptions: HashMap<String, Arc<Subscription>>,
     message_model: MessageModel,
+    consume_type: ConsumeType,
 }
 
 #[derive(Default)]
@@ -65,12 +94,19 @@ impl Clients {
     }
 
     /// Takes in the producers of a heartbeat.
-    pub(crate) fn register_producers(&self, peer: &Peer, heartbeat: &Heartbeat, now_ms: u64) -> Result<(), Full> {
+    pub(crate) fn register_producers(
+        &self,
+        peer: &Peer,
+        make: Make,
+        heartbeat: &Heartbeat,
+        now_ms: u64,
+    ) -> Result<(), Full> {
         let mut registry = self.registry.write();
         for producer in &heartbeat.producer_data_set {
             let Registry { producers, members, .. } = &mut *registry;
             let group = producers.entry(producer.group_name.clone()).or_default();
-            join(group, members, self.members_max, &heartbeat.client_id, peer, now_ms)?;
+            let member = Member { peer: peer.clone(), make, seen_ms: now_ms };
+            join(group, members, self.members_max, &heartbeat.client_id, member)?;
         }
         Ok(())
     }
@@ -79,6 +115,7 @@ impl Clients {
     pub(crate) fn register_consumer(
         &self,
         peer: &Peer,
+        make: Make,
         client_id: &str,
         consumer: &ConsumerData,
         now_ms: u64,
@@ -89,9 +126,12 @@ impl Clients {
             members: BTreeMap::new(),
             subscriptions: HashMap::new(),
             message_model: consumer.message_model,
+            consume_type: consumer.consume_type,
         });
-        let joined = join(&mut group.members, members, self.members_max, client_id, peer, now_ms)?;
+        let member = Member { peer: peer.clone(), make, seen_ms: now_ms };
+        let joined = join(&mut group.members, members, self.members_max, client_id, member)?;
         group.message_model = consumer.message_model;
+        group.consume_type = consumer.consume_type;
         let resubscribed = subscribe(&mut group.subscriptions, &consumer.subscription_data_set);
         Ok((joined || resubscribed).then(|| changed(&consumer.group_name, group)))
     }
@@ -123,6 +163,33 @@ impl Clients {
     /// Members of all groups.
     pub(crate) fn count(&self) -> usize {
         self.registry.read().members
+    }
+
+    /// Every consumer group with each topic that it subscribes to.
+    pub(crate) fn subscriptions(&self) -> Vec<(String, String)> {
+        let registry = self.registry.read();
+        let groups = registry.consumers.iter();
+        groups.flat_map(|(name, group)| group.subscriptions.keys().map(|topic| (name.clone(), topic.clone()))).collect()
+    }
+
+    /// How many memberships there are of each kind.
+    pub(crate) fn connections(&self) -> Connections {
+        let registry = self.registry.read();
+        let mut connections = Connections::default();
+        for member in registry.producers.values().flat_map(BTreeMap::values) {
+            *connections.producers.entry(member.make).or_default() += 1;
+        }
+        for (name, group) in &registry.consumers {
+            let mode = match group.consume_type {
+                ConsumeType::Actively => "pull",
+                ConsumeType::Passively => "push",
+                ConsumeType::Pop => "pop",
+            };
+            for member in group.members.values() {
+                *connections.consumers.entry((name.clone(), mode, member.make)).or_default() += 1;
+            }
+        }
+        connections
     }
 
     /// Client ids of a group's members, sorted.
@@ -202,19 +269,18 @@ fn join(
     members: &mut usize,
     members_max: usize,
     client_id: &str,
-    peer: &Peer,
-    now_ms: u64,
+    member: Member,
 ) -> Result<bool, Full> {
-    if let Some(member) = group.get_mut(client_id) {
-        let moved = member.peer.id() != peer.id();
-        *member = Member { peer: peer.clone(), seen_ms: now_ms };
+    if let Some(known) = group.get_mut(client_id) {
+        let moved = known.peer.id() != member.peer.id();
+        *known = member;
         return Ok(moved);
     }
     if *members >= members_max {
         return Err(Full(*members));
     }
     *members += 1;
-    group.insert(client_id.to_owned(), Member { peer: peer.clone(), seen_ms: now_ms });
+    group.insert(client_id.to_owned(), member);
     Ok(true)
 }
 

@@ -55,6 +55,8 @@ struct State {
     changed: HashMap<String, ByQueue>,
     since_snapshot: bool,
     version: DataVersion,
+    /// The keys of `table`, gathered when somebody asks and none came or went since.
+    keys: Option<Arc<[String]>>,
 }
 
 /// See the module's documentation.
@@ -120,6 +122,17 @@ impl ConsumerOffsets {
         state.table.get(&key(topic, group))?.get(&queue_id).copied().map(QueueOffset)
     }
 
+    /// Every `topic@group` that has an offset.
+    pub(crate) fn keys(&self) -> Arc<[String]> {
+        let State { table, keys, .. } = &mut *self.state.lock();
+        keys.get_or_insert_with(|| table.keys().cloned().collect()).clone()
+    }
+
+    /// All offsets of a group in a topic, by queue.
+    pub(crate) fn by_queue(&self, topic: &str, group: &str) -> BTreeMap<u32, u64> {
+        self.state.lock().table.get(&key(topic, group)).cloned().unwrap_or_default()
+    }
+
     /// Stores what the group says, even when it goes back: a reset does.
     pub(crate) fn commit(&self, topic: &str, group: &str, queue_id: u32, offset: QueueOffset) {
         let mut state = self.state.lock();
@@ -130,6 +143,7 @@ impl ConsumerOffsets {
         }
         if !state.table.contains_key(&key) {
             state.keys_of.entry(topic.to_owned()).or_default().push(key.clone());
+            state.keys = None;
         }
         state.table.entry(key.clone()).or_default().insert(queue_id, offset.0);
         state.changed.entry(key).or_default().insert(queue_id, offset.0);
@@ -152,6 +166,7 @@ impl ConsumerOffsets {
         let keep = |key: &String| key.rsplit_once('@').is_none_or(|(topic, group)| !forget(topic, group));
         {
             let mut state = self.state.lock();
+            state.keys = None;
             state.table.retain(|key, _| keep(key));
             state.keys_of = by_topic(&state.table);
             state.changed.retain(|key, _| keep(key));

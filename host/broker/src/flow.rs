@@ -123,6 +123,8 @@ pub(crate) struct Flow {
     /// Members of all groups together.
     pub(crate) clients: Resource,
     waiting: Gauge,
+    /// Sends that a backlog holds in the read buffers of their connections.
+    held_sends: Arc<Gauge>,
 }
 
 impl Flow {
@@ -195,7 +197,14 @@ impl Flow {
                 options.clients_max as u64,
             ),
             waiting: Gauge::default(),
+            held_sends: Arc::default(),
         }
+    }
+
+    /// Sends that a backlog holds, and requests that wait for a place to read the disk.
+    pub(crate) fn waiting(&self) -> (u64, u64) {
+        let now = |gauge: &Gauge| gauge.get().max(0) as u64;
+        (now(&self.held_sends), now(&self.waiting))
     }
 
     /// Bytes to be flushed, and bytes to be dispatched.
@@ -223,6 +232,16 @@ impl Flow {
                 // Late, or the store stopped: serving it says so.
                 drop(tokio::time::timeout_at(deadline, reached).await);
             })
+        })
+    }
+
+    /// The same hold, with `sends` counted as waiting for as long as it lasts.
+    pub(crate) fn counted(&self, hold: Hold, sends: usize) -> Hold {
+        let held = Held { gauge: self.held_sends.clone(), sends: sends as i64 };
+        held.gauge.add(held.sends);
+        Box::pin(async move {
+            hold.await;
+            drop(held);
         })
     }
 
@@ -307,6 +326,18 @@ impl Flow {
 
 #[cfg(test)]
 mod tests;
+
+/// Sends that are held; counted until they are let go or their connection ends.
+struct Held {
+    gauge: Arc<Gauge>,
+    sends: i64,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.gauge.add(-self.sends);
+    }
+}
 
 /// One that waits; counted until it is dropped, because its connection may end first.
 struct Waiting<'a>(&'a Gauge);

@@ -58,6 +58,11 @@ impl GroupTable {
         self.groups.load().get(group).cloned()
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.groups.load().len()
+    }
+
     /// The group, made with defaults when it is unknown and that is allowed. Blocks on the disk when it makes one.
     pub(crate) fn get_or_create(&self, group: &str) -> Result<Arc<GroupConfig>, Refusal> {
         if let Some(known) = self.get(group) {

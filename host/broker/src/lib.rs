@@ -4,6 +4,8 @@
 //! request. The way of a message: [`send`] puts it into the store; [`pull`] finds it again with [`scan`], which asks the
 //! subscription and the bound plugin.
 //!
+//! [`Broker::collect`] tells what it counts.
+//!
 //! It opens no socket and no log itself: both are handed in.
 
 mod admin;
@@ -17,6 +19,7 @@ mod holds;
 mod load;
 mod membership;
 mod message;
+mod metrics;
 mod offsets;
 mod options;
 mod pull;
@@ -38,9 +41,10 @@ mod unique_key;
 mod waiting;
 
 pub use assign::AssignMetrics;
-pub use broker::{Broker, BrokerMetrics};
+pub use broker::Broker;
 pub use flow::FlowLevel;
 pub use holds::Holds;
+pub use metrics::BrokerMetrics;
 pub use options::BrokerOptions;
 pub use reply::Refusal;
 pub use select::SelectMetrics;

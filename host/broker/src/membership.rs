@@ -14,7 +14,11 @@ use gantry_protocol::{
 };
 use gantry_remoting::Peer;
 
-use crate::{broker::Broker, clients::Changed, reply::Refusal};
+use crate::{
+    broker::Broker,
+    clients::{Changed, Make},
+    reply::Refusal,
+};
 
 /// Longest client id that is taken, in bytes.
 const CLIENT_ID_LEN_MAX: usize = 512;
@@ -32,9 +36,9 @@ impl Broker {
         for producer in &heartbeat.producer_data_set {
             name::check_group(&producer.group_name)?;
         }
-        let now_ms = self.options.clock.now_ms();
+        let (now_ms, make) = (self.options.clock.now_ms(), Make::of(&frame.header));
         self.clients
-            .register_producers(peer, &heartbeat, now_ms)
+            .register_producers(peer, make, &heartbeat, now_ms)
             .map_err(|full| self.flow.clients.refuse(full.0 as u64 + 1))?;
         for consumer in &heartbeat.consumer_data_set {
             if let Err(refusal) = self.prepare_group(consumer) {
@@ -43,7 +47,7 @@ impl Broker {
             }
             let changed = self
                 .clients
-                .register_consumer(peer, &heartbeat.client_id, consumer, now_ms)
+                .register_consumer(peer, make, &heartbeat.client_id, consumer, now_ms)
                 .map_err(|full| self.flow.clients.refuse(full.0 as u64 + 1))?;
             self.tell(changed);
         }

@@ -26,6 +26,7 @@ use tokio::time::Instant;
 use crate::{
     broker::Broker,
     clients::Subscribed,
+    metrics::{GroupTraffic, Manner},
     reply::{Refusal, ReplyTo},
     scan::{Scan, ScanError, Stop},
 };
@@ -40,20 +41,17 @@ pub(crate) struct Source {
     /// Topic and group whose bound filter decides; `None` where none may (retry topics).
     pub(crate) filtered: Option<(String, String)>,
     pub(crate) messages_max: usize,
+    /// Where what is delivered is counted.
+    pub(crate) traffic: Arc<GroupTraffic>,
 }
 
 /// Serves one pull from its checks to its answer.
-pub(crate) async fn pull(
-    broker: Arc<Broker>,
-    to: ReplyTo,
-    code: i32,
-    request: PullRequest,
-    arrived: Instant,
-) -> BytesMut {
+pub(crate) async fn pull(broker: Arc<Broker>, to: ReplyTo, request: PullRequest, arrived: Instant) -> BytesMut {
     let mut out = BytesMut::new();
-    let source = match broker.pull_source(code, &request) {
+    let source = match broker.pull_source(to.request, &request) {
         Ok(source) => Arc::new(source),
         Err(refusal) => {
+            broker.answered(to, arrived, refusal.code);
             PullReply::default().encode(&mut out, to.codec, to.opaque, refusal.code, Some(&refusal.remark), b"");
             return out;
         }
@@ -64,8 +62,17 @@ pub(crate) async fn pull(
         broker.offsets.commit(&request.topic, &request.group, request.queue_id as u32, offset);
     }
     match read_or_wait(&broker, &source, &request, arrived).await {
-        Ok(answer) => return answer.encode(&broker, &source.queue, to),
+        Ok(answer) => {
+            let manner = match (to.oneway, answer.waited) {
+                (true, _) => Manner::Oneway,
+                (false, true) => Manner::LongPolling,
+                (false, false) => Manner::Plain,
+            };
+            broker.calls.answered(to.request, answer.code, manner, arrived.elapsed(), 1);
+            return answer.encode(&broker, &source, to);
+        }
         Err(refusal) => {
+            broker.answered(to, arrived, refusal.code);
             let reply = PullReply { next_begin_offset: request.queue_offset, ..range_of(&source.queue) };
             reply.encode(&mut out, to.codec, to.opaque, refusal.code, Some(&refusal.remark), b"");
         }
@@ -104,11 +111,7 @@ async fn read_or_wait(
             Err(ScanError::Store(ReadError::TooSmall { .. })) => {
                 // It was there a moment ago: retention took its segment meanwhile, and the minimum has moved before.
                 let next = Scan::nothing(from.max(queue.min_offset()));
-                return Ok(Answer {
-                    code: response::PULL_RETRY_IMMEDIATELY,
-                    remark: "MESSAGE_WAS_REMOVING",
-                    scan: next,
-                });
+                return Ok(retry("MESSAGE_WAS_REMOVING", next, parked.is_some()));
             }
             Err(ScanError::Refused(refusal)) => return Err(refusal),
             Err(error) => return Err(Refusal::new(response::SYSTEM_ERROR, error.to_string())),
@@ -117,15 +120,15 @@ async fn read_or_wait(
             // One version judges one answer: what this look found is left to the next pull.
             let mut skipped = Scan::nothing(from);
             skipped.filter = judged_by;
-            return Ok(Answer { code: response::PULL_RETRY_IMMEDIATELY, remark: "NO_MATCHED_MESSAGE", scan: skipped });
+            return Ok(retry("NO_MATCHED_MESSAGE", skipped, parked.is_some()));
         }
         judged_by.clone_from(&scan.filter);
         from = scan.next;
         if scan.messages > 0 {
-            return Ok(Answer { code: response::SUCCESS, remark: "FOUND", scan });
+            return Ok(Answer { code: response::SUCCESS, remark: "FOUND", scan, waited: parked.is_some() });
         }
         if scan.stop == Stop::Limit {
-            return Ok(Answer { code: response::PULL_RETRY_IMMEDIATELY, remark: "NO_MATCHED_MESSAGE", scan });
+            return Ok(retry("NO_MATCHED_MESSAGE", scan, parked.is_some()));
         }
         if may_wait && parked.is_none() {
             parked = broker.parked.clone().try_acquire_owned().inspect_err(|_| broker.flow.not_parked()).ok();
@@ -147,15 +150,15 @@ async fn read_or_wait(
         let news = broker.stopping.run_until_cancelled(news).await.unwrap_or(false);
         since = Instant::now();
         if !news {
-            return Ok(match (scan.stop, from > begun) {
+            let waited = parked.is_some();
+            let remark = match (scan.stop, from > begun) {
                 // The client moves on over what was looked at and refused.
-                (_, true) => Answer { code: response::PULL_RETRY_IMMEDIATELY, remark: "NO_MATCHED_MESSAGE", scan },
-                (Stop::Held, false) => Answer { code: response::PULL_NOT_FOUND, remark: "HELD_BY_FILTER", scan },
-                (_, false) if from.0 == 0 => {
-                    Answer { code: response::PULL_NOT_FOUND, remark: "NO_MESSAGE_IN_QUEUE", scan }
-                }
-                (_, false) => Answer { code: response::PULL_NOT_FOUND, remark: "OFFSET_OVERFLOW_ONE", scan },
-            });
+                (_, true) => return Ok(retry("NO_MATCHED_MESSAGE", scan, waited)),
+                (Stop::Held, false) => "HELD_BY_FILTER",
+                (_, false) if from.0 == 0 => "NO_MESSAGE_IN_QUEUE",
+                (_, false) => "OFFSET_OVERFLOW_ONE",
+            };
+            return Ok(Answer { code: response::PULL_NOT_FOUND, remark, scan, waited });
         }
     }
 }
@@ -218,7 +221,8 @@ impl Broker {
         let exempt = pull.topic.starts_with(RETRY_PREFIX);
         let filtered = (!exempt).then(|| (pull.topic.clone(), pull.group.clone()));
         let messages_max = usize::try_from(pull.max_messages).unwrap_or(0).clamp(1, self.options.pull_messages_max);
-        Ok(Source { queue: queue.clone(), subscription, filtered, messages_max })
+        let traffic = topic.traffic.group(&pull.group);
+        Ok(Source { queue: queue.clone(), subscription, filtered, messages_max, traffic })
     }
 
     fn pull_subscription(
@@ -263,15 +267,24 @@ struct Answer {
     code: i32,
     remark: &'static str,
     scan: Scan,
+    /// Whether the pull was held for news.
+    waited: bool,
+}
+
+/// The client is to ask again at once, from where was looked to.
+fn retry(remark: &'static str, scan: Scan, waited: bool) -> Answer {
+    Answer { code: response::PULL_RETRY_IMMEDIATELY, remark, scan, waited }
 }
 
 impl Answer {
     fn moved(to: QueueOffset, remark: &'static str) -> Self {
-        Answer { code: response::PULL_OFFSET_MOVED, remark, scan: Scan::nothing(to) }
+        Answer { code: response::PULL_OFFSET_MOVED, remark, scan: Scan::nothing(to), waited: false }
     }
 
-    fn encode(self, broker: &Broker, queue: &Queue, to: ReplyTo) -> BytesMut {
+    fn encode(self, broker: &Broker, source: &Source, to: ReplyTo) -> BytesMut {
+        let queue = &*source.queue;
         broker.metrics.messages_out.add(self.scan.messages as u64);
+        source.traffic.delivered(queue.id(), self.scan.messages, self.scan.records_len(), self.scan.next.0);
         let reply = PullReply {
             next_begin_offset: self.scan.next.to_wire(),
             filter: self.scan.filter.as_deref(),

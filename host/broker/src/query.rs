@@ -48,14 +48,19 @@ pub(crate) async fn answer(broker: Arc<Broker>, to: ReplyTo, asked: Asked, arriv
         Asked::ByPlace(view) => by_place(&worker, to, view),
     };
     let answered = broker.run_blocking(arrived, look).await.flatten();
-    answered.unwrap_or_else(|refusal| {
+    let (code, out) = answered.unwrap_or_else(|refusal| {
         let mut out = BytesMut::new();
         to.refuse(&mut out, &refusal);
-        out
-    })
+        (refusal.code, out)
+    });
+    broker.answered(to, arrived, code);
+    out
 }
 
-fn by_key(broker: &Broker, to: ReplyTo, query: &QueryMessage) -> Result<BytesMut, Refusal> {
+/// The answer and its code.
+type Answered = Result<(i32, BytesMut), Refusal>;
+
+fn by_key(broker: &Broker, to: ReplyTo, query: &QueryMessage) -> Answered {
     let found = broker.store.query(&KeyQuery {
         topic: &query.topic,
         key: &query.key,
@@ -74,7 +79,7 @@ fn by_key(broker: &Broker, to: ReplyTo, query: &QueryMessage) -> Result<BytesMut
         QueryReply { last_update_ms: found.last_update_ms as i64, last_update_offset: found.last_update_offset as i64 };
     let mut out = BytesMut::new();
     to.write(&mut out, code, remark.as_deref(), |writer| reply.write(writer), &found.records);
-    Ok(out)
+    Ok((code, out))
 }
 
 /// Why there may be more than was found.
@@ -94,7 +99,7 @@ fn remarks(found: &KeysFound, state: IndexState) -> Vec<String> {
     stopped.into_iter().chain(unreadable).chain(index).collect()
 }
 
-fn by_place(broker: &Broker, to: ReplyTo, view: ViewMessage) -> Result<BytesMut, Refusal> {
+fn by_place(broker: &Broker, to: ReplyTo, view: ViewMessage) -> Answered {
     let gone = |reason: &str| {
         let remark = format!("can not find message by the offset, {}: {reason}", view.offset);
         Refusal::new(response::SYSTEM_ERROR, remark)
@@ -104,5 +109,5 @@ fn by_place(broker: &Broker, to: ReplyTo, view: ViewMessage) -> Result<BytesMut,
     let record = record.ok_or_else(|| gone("no message begins there, or it was deleted"))?;
     let mut out = BytesMut::new();
     to.success(&mut out, |_| {}, &record);
-    Ok(out)
+    Ok((response::SUCCESS, out))
 }

@@ -13,12 +13,14 @@ pub(crate) struct ReplyTo {
     pub(crate) codec: Codec,
     pub(crate) opaque: i32,
     pub(crate) oneway: bool,
+    /// Code of the request.
+    pub(crate) request: i32,
 }
 
 impl ReplyTo {
     pub(crate) fn of(request: &Frame<'_>) -> Self {
         let header = &request.header;
-        ReplyTo { codec: header.codec, opaque: header.opaque, oneway: header.is_oneway() }
+        ReplyTo { codec: header.codec, opaque: header.opaque, oneway: header.is_oneway(), request: header.code }
     }
 
     /// Success with extFields and a body.

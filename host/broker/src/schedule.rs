@@ -224,6 +224,13 @@ fn deliver(
     again.append_own(&broker.store, &queue).map(|placed| Some(placed.end)).map_err(io::Error::other)
 }
 
+/// Messages of a level that were not delivered yet.
+pub(crate) fn waiting(broker: &Broker, level: DelayLevel) -> u64 {
+    let topic = broker.topics.get(SCHEDULE_TOPIC);
+    let queue = topic.as_ref().and_then(|topic| topic.queue(level.queue_id() as i32));
+    queue.map_or(0, |queue| queue.end().get().saturating_sub(broker.delivered.get(level).max(queue.min_offset()).0))
+}
+
 /// All levels.
 pub(crate) fn levels() -> impl Iterator<Item = DelayLevel> {
     (1..=LEVELS_MS.len() as i64).filter_map(DelayLevel::clamped)

@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use crate::{
     broker::Broker,
     consumer_offsets::JOURNAL_TOPIC,
+    metrics::{Answers, MessageKind, Tally},
     reply::{Refusal, ReplyTo},
     select::{Place, Ticket},
     timer::{PROGRESS_TOPIC, PROPERTIES_RESERVE, TimerWish},
@@ -54,6 +55,10 @@ struct Accepted<'a> {
 
 /// One message to be stored.
 struct Item<'a> {
+    topic: &'a Topic,
+    kind: MessageKind,
+    /// How long it is to wait in the timers.
+    ahead_ms: Option<u64>,
     queue: &'a Arc<Queue>,
     request: &'a SendRequest<'a>,
     flag: i32,
@@ -68,7 +73,7 @@ pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], rep
     if let Err(refusal) = broker.flow.admit_sends(&broker.store, replies.arrived(), frames.len()) {
         broker.sends.failed(frames.len());
         for frame in frames {
-            ReplyTo::of(frame).refuse(replies.now(), &refusal);
+            refuse(broker, ReplyTo::of(frame), replies, &refusal);
         }
         return;
     }
@@ -79,7 +84,7 @@ pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], rep
         let request = SendRequest::parse(&frame.header).map_err(Refusal::from);
         match request.and_then(|request| broker.redirect(request, known)) {
             Ok(request) => decoded.push((to, request, frame.body)),
-            Err(refusal) => to.refuse(replies.now(), &refusal),
+            Err(refusal) => refuse(broker, to, replies, &refusal),
         }
     }
 
@@ -94,7 +99,7 @@ pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], rep
         let topic = last.ok_or_else(|| Refusal::no_topic(&request.topic));
         match topic.and_then(|topic| accept(broker, &topics, topic, *to, request, body, &mut items)) {
             Ok(send) => accepted.push(send),
-            Err(refusal) => to.refuse(replies.now(), &refusal),
+            Err(refusal) => refuse(broker, *to, replies, &refusal),
         }
     }
     if items.is_empty() {
@@ -127,35 +132,38 @@ pub(crate) fn serve(broker: &Arc<Broker>, peer: &Peer, frames: &[Frame<'_>], rep
             broker.sends.failed(accepted.len());
         }
         for send in &accepted {
-            send.to.refuse(replies.now(), &refusal);
+            refuse(broker, send.to, replies, &refusal);
         }
         return;
     }
-    broker.metrics.messages_in.add(placed.len() as u64);
+    count(broker, &items, &placed);
 
     // What waits for the disk is written down now as well: when the disk has it, nothing is left to do but to send.
     let sync = broker.options.flush == Flush::Sync;
     let (mut held, mut waiting) = (BytesMut::with_capacity(if sync { accepted.len() * ANSWER_LEN } else { 0 }), 0);
+    let (mut now, mut later) = (Answers::default(), Answers::default());
     for send in &mut accepted {
         let places = &placed[send.first..send.first + send.count];
         if let (Some(ticket), Some(last)) = (send.ticket.take(), places.last()) {
             ticket.stored(last.queue_offset.0);
         }
-        if send.to.oneway {
-            continue;
-        }
-        if sync && send.waits {
+        if sync && send.waits && !send.to.oneway {
             waiting += 1;
             send.confirm(broker, places, &mut held);
+            later.add(send.to);
         } else {
-            send.confirm(broker, places, replies.now());
+            if !send.to.oneway {
+                send.confirm(broker, places, replies.now());
+            }
+            now.add(send.to);
         }
     }
     let arrived = replies.arrived();
     broker.sends.served(accepted.len() - waiting, arrived);
+    now.went_out(&broker.calls, response::SUCCESS, arrived);
     if let (1.., Some(last)) = (waiting, placed.last()) {
         let in_flight = InFlight::new(broker.clone(), waiting);
-        replies.later(waiting, answer_when_flushed(in_flight, held, last.end, arrived));
+        replies.later(waiting, answer_when_flushed(in_flight, held, last.end, later, arrived));
     }
 }
 
@@ -178,25 +186,58 @@ impl Drop for InFlight {
     }
 }
 
+fn refuse(broker: &Broker, to: ReplyTo, replies: &mut Replies, refusal: &Refusal) {
+    broker.answered(to, replies.arrived(), refusal.code);
+    to.refuse(replies.now(), refusal);
+}
+
+/// Counts what was stored.
+fn count(broker: &Broker, items: &[Item<'_>], placed: &[Placed]) {
+    broker.metrics.messages_in.add(placed.len() as u64);
+    let mut tally = Tally::default();
+    for (item, place) in items.iter().zip(placed) {
+        if item.topic.counts_as_sent {
+            tally.add(&item.topic.traffic, item.kind, place.size);
+        } else if let Some(group) = item.topic.config.topic_name.strip_prefix(name::DLQ_PREFIX) {
+            let origin = properties::find_str(&item.properties, properties::RETRY_TOPIC).unwrap_or_default();
+            broker.metrics.dead_letters.count(group, origin);
+        }
+        if let Some(ahead_ms) = item.ahead_ms {
+            item.topic.traffic.timer_enqueued(ahead_ms / 1_000);
+        }
+    }
+    tally.flush();
+}
+
 /// Lets go of `confirmed`, the answers of stored sends, once they are flushed; else says that this is not certain.
-async fn answer_when_flushed(in_flight: InFlight, confirmed: BytesMut, end: u64, arrived: Instant) -> BytesMut {
+async fn answer_when_flushed(
+    in_flight: InFlight,
+    confirmed: BytesMut,
+    end: u64,
+    answers: Answers,
+    arrived: Instant,
+) -> BytesMut {
     let InFlight { broker, sends } = &in_flight;
     let limit = Duration::from_millis(broker.options.flush_timeout_ms);
     let flushed = tokio::time::timeout(limit, broker.store.flushed().reached(end)).await;
-    if let Ok(Ok(())) = flushed {
-        broker.sends.served(*sends, arrived);
-        return confirmed;
-    }
-    broker.sends.failed(*sends);
     match flushed {
-        Ok(Ok(())) => confirmed,
+        Ok(Ok(())) => broker.sends.served(*sends, arrived),
+        _ => broker.sends.failed(*sends),
+    }
+    let (code, out) = match flushed {
+        Ok(Ok(())) => (response::SUCCESS, confirmed),
         Err(_) => {
             let remark =
                 "stored, but the disk did not confirm it within flush_timeout_ms; it may be lost by a power failure";
-            restated(&confirmed, response::FLUSH_DISK_TIMEOUT, remark)
+            (response::FLUSH_DISK_TIMEOUT, restated(&confirmed, response::FLUSH_DISK_TIMEOUT, remark))
         }
-        Ok(Err(_)) => restated(&confirmed, response::SERVICE_NOT_AVAILABLE, &broker.log_stopped()),
-    }
+        Ok(Err(_)) => {
+            let code = response::SERVICE_NOT_AVAILABLE;
+            (code, restated(&confirmed, code, &broker.log_stopped()))
+        }
+    };
+    answers.went_out(&broker.calls, code, arrived);
+    out
 }
 
 /// The same answers with another code and a remark. Rare, so they are read back from their frames.
@@ -288,7 +329,7 @@ fn accept<'a>(
     let Place { queue_id, ticket } = topic.place(&broker.select, named, key, body.len());
     let queue = topic.queue(queue_id as i32).ok_or_else(|| no_queue(topic, queue_id))?;
     if request.is_batch {
-        accept_batch(broker, request, &traits, queue, body, items).inspect_err(|_| items.truncate(first))?;
+        accept_batch(broker, topic, request, &traits, queue, body, items).inspect_err(|_| items.truncate(first))?;
         let unique_key = traits.unique_key.map_or(Cow::Borrowed(""), Cow::Borrowed);
         let count = items.len() - first;
         return Ok(Accepted {
@@ -329,6 +370,11 @@ fn accept<'a>(
         .filter(|_| delay.is_none() && !request.topic.starts_with(RETRY_PREFIX))
         .map(|timed| timed.handle(&broker.options, &request.topic, &unique_key));
     let item = Item {
+        topic,
+        kind: if delay.is_some() || timed.is_some() { MessageKind::Delay } else { traits.kind() },
+        ahead_ms: timed
+            .filter(|_| delay.is_none())
+            .map(|timed| timed.due_ms.saturating_sub(broker.options.clock.now_ms())),
         queue,
         request,
         flag: request.flag,
@@ -362,6 +408,7 @@ fn sharding_key(properties: &[u8]) -> Option<&[u8]> {
 
 fn accept_batch<'a>(
     broker: &Broker,
+    topic: &'a Topic,
     request: &'a SendRequest<'a>,
     outer: &Traits<'_>,
     queue: &'a Arc<Queue>,
@@ -384,7 +431,9 @@ fn accept_batch<'a>(
             properties::push(&mut added, properties::UNIQ_KEY, &unique_key::generate(&broker.options));
         }
         let properties = traits.clean(message.properties);
-        let item = Item { queue, request, flag: message.flag, body: message.body, properties, added };
+        let (kind, ahead_ms) = (traits.kind(), None);
+        let item =
+            Item { topic, kind, ahead_ms, queue, request, flag: message.flag, body: message.body, properties, added };
         check_properties(broker, &item, 0)?;
         items.push(item);
     }
@@ -453,6 +502,11 @@ impl<'a> Traits<'a> {
             traits.timer = TimerWish::default();
         }
         Ok(traits)
+    }
+
+    /// What RocketMQ calls such a message, when it is to be delivered at once.
+    fn kind(&self) -> MessageKind {
+        if self.sharding_key.is_some() { MessageKind::Fifo } else { MessageKind::Normal }
     }
 
     /// The properties fit to be followed by others: without what no client may store, the last pair terminated.

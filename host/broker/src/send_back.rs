@@ -66,7 +66,10 @@ fn copy(broker: &Broker, request: &SendBackRequest) -> Result<Option<Placed>, Re
     if message.reconsume_times >= limit || request.delay_level < 0 {
         let topic = broker.topics.get_or_create_internal(&dlq_topic(&request.group), 1)?;
         let queue = topic.queue(0).ok_or_else(|| Refusal::no_topic(&topic.config.topic_name))?;
-        return again.append(&broker.store, queue).map(Some).map_err(|error| send::append_refusal(&error));
+        let placed = again.append(&broker.store, queue).map_err(|error| send::append_refusal(&error))?;
+        let origin = message.property(properties::RETRY_TOPIC).unwrap_or(message.topic);
+        broker.metrics.dead_letters.count(&request.group, origin);
+        return Ok(Some(placed));
     }
     let retry_name = retry_topic(&request.group);
     let topic = broker.topics.get_or_create_internal(&retry_name, group.retry_queue_nums as u32)?;

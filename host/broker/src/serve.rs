@@ -26,6 +26,7 @@ use crate::{
     assign,
     broker::Broker,
     membership::malformed,
+    metrics::Manner,
     pull::pull,
     query::{self, Asked},
     reply::{Refusal, ReplyTo},
@@ -46,8 +47,9 @@ impl Service for BrokerService {
     }
 
     fn hold(&self, _: &mut Peer, requests: &[Frame<'_>], arrived: Instant) -> Option<Hold> {
-        let hold = self.0.flow.hold_sends(&self.0.store, arrived);
-        hold.filter(|_| requests.iter().any(is_send))
+        let hold = self.0.flow.hold_sends(&self.0.store, arrived)?;
+        let sends = requests.iter().filter(|frame| is_send(frame)).count();
+        (sends > 0).then(|| self.0.flow.counted(hold, sends))
     }
 
     fn serve(&self, peer: &mut Peer, requests: &[Frame<'_>], replies: &mut Replies) {
@@ -75,28 +77,36 @@ fn is_send(frame: &Frame<'_>) -> bool {
 /// Serves everything but sends. What may wait or read the disk is answered later, off this call.
 fn serve_one(broker: &Arc<Broker>, peer: &Peer, frame: &Frame<'_>, replies: &mut Replies) {
     let to = ReplyTo::of(frame);
+    let arrived = replies.arrived();
     match frame.header.code {
-        code @ (PULL_MESSAGE | LITE_PULL_MESSAGE) => match PullRequest::parse(&frame.header) {
-            Ok(request) => replies.later(1, pull(broker.clone(), to, code, request, replies.arrived())),
-            Err(error) => to.refuse(replies.now(), &error.into()),
+        PULL_MESSAGE | LITE_PULL_MESSAGE => match PullRequest::parse(&frame.header) {
+            Ok(request) => replies.later(1, pull(broker.clone(), to, request, arrived)),
+            Err(error) => refuse(broker, to, replies, &error.into()),
         },
         CONSUMER_SEND_MSG_BACK => match SendBackRequest::parse(&frame.header) {
             Ok(request) => {
-                let outcome = send_back(broker.clone(), request, replies.arrived());
-                replies.later(1, async move { answer(to, outcome.await) });
+                let outcome = send_back(broker.clone(), request, arrived);
+                let broker = broker.clone();
+                replies.later(1, async move {
+                    let outcome = outcome.await;
+                    broker.answered(to, arrived, code_of(&outcome));
+                    answer(to, outcome)
+                });
             }
-            Err(error) => to.refuse(replies.now(), &error.into()),
+            Err(error) => refuse(broker, to, replies, &error.into()),
         },
         RECALL_MESSAGE => match RecallRequest::parse(&frame.header) {
             Ok(request) => {
-                let outcome = recall(broker.clone(), peer.address(), request, replies.arrived());
-                let region = broker.options.region.clone();
+                let outcome = recall(broker.clone(), peer.address(), request, arrived);
+                let broker = broker.clone();
                 replies.later(1, async move {
                     let mut out = BytesMut::new();
-                    match outcome.await {
+                    let outcome = outcome.await;
+                    broker.answered(to, arrived, code_of(&outcome));
+                    match outcome {
                         Ok(key) => {
                             let fields = |writer: &mut FrameWriter<'_, '_>| {
-                                writer.ext("msgId", &*key).ext("MSG_REGION", &*region);
+                                writer.ext("msgId", &*key).ext("MSG_REGION", &*broker.options.region);
                             };
                             to.success(&mut out, fields, b"");
                         }
@@ -105,17 +115,17 @@ fn serve_one(broker: &Arc<Broker>, peer: &Peer, frame: &Frame<'_>, replies: &mut
                     out
                 });
             }
-            Err(error) => to.refuse(replies.now(), &error.into()),
+            Err(error) => refuse(broker, to, replies, &error.into()),
         },
         SEARCH_OFFSET_BY_TIMESTAMP => match SearchOffset::parse(&frame.header) {
             Ok(request) => off_worker(broker, to, replies, "offset", move |broker| broker.search_offset(&request)),
-            Err(error) => to.refuse(replies.now(), &error.into()),
+            Err(error) => refuse(broker, to, replies, &error.into()),
         },
         GET_EARLIEST_MSG_STORETIME => match QueueRequest::parse(&frame.header) {
             Ok(request) => {
                 off_worker(broker, to, replies, "timestamp", move |broker| broker.earliest_store_time(&request))
             }
-            Err(error) => to.refuse(replies.now(), &error.into()),
+            Err(error) => refuse(broker, to, replies, &error.into()),
         },
         GANTRY_PLUGIN_PUSH => match broker.check_admin(peer).and_then(|()| Ok(PluginPush::parse(&frame.header)?)) {
             Ok(request) => {
@@ -136,14 +146,31 @@ fn serve_one(broker: &Arc<Broker>, peer: &Peer, frame: &Frame<'_>, replies: &mut
             Err(error) => to.refuse(replies.now(), &malformed("question for an assignment", &error)),
         },
         QUERY_MESSAGE | VIEW_MESSAGE_BY_ID => match Asked::parse(&frame.header) {
-            Ok(asked) => replies.later(1, query::answer(broker.clone(), to, asked, replies.arrived())),
-            Err(error) => to.refuse(replies.now(), &error.into()),
+            Ok(asked) => replies.later(1, query::answer(broker.clone(), to, asked, arrived)),
+            Err(error) => refuse(broker, to, replies, &error.into()),
         },
-        _ => {
-            if let Err(refusal) = serve_now(broker, peer, to, frame, replies.now()) {
-                to.refuse(replies.now(), &refusal);
-            }
-        }
+        _ => match serve_now(broker, peer, to, frame, replies.now()) {
+            Ok(()) => broker.answered(to, arrived, response::SUCCESS),
+            Err(refusal) => refuse(broker, to, replies, &refusal),
+        },
+    }
+}
+
+fn refuse(broker: &Broker, to: ReplyTo, replies: &mut Replies, refusal: &Refusal) {
+    broker.answered(to, replies.arrived(), refusal.code);
+    to.refuse(replies.now(), refusal);
+}
+
+/// The code that an outcome is answered with.
+pub(crate) fn code_of<T>(outcome: &Result<T, Refusal>) -> i32 {
+    outcome.as_ref().err().map_or(response::SUCCESS, |refusal| refusal.code)
+}
+
+impl Broker {
+    /// Notes that a request which arrived then is answered now.
+    pub(crate) fn answered(&self, to: ReplyTo, arrived: Instant, response: i32) {
+        let manner = if to.oneway { Manner::Oneway } else { Manner::Plain };
+        self.calls.answered(to.request, response, manner, arrived.elapsed(), 1);
     }
 }
 
@@ -185,6 +212,7 @@ fn off_worker(
     replies.later(1, async move {
         let worker = broker.clone();
         let found = broker.run_blocking(arrived, move || find(&worker)).await.flatten();
+        broker.answered(to, arrived, code_of(&found));
         let mut out = BytesMut::new();
         match found {
             Ok(number) => to.field(&mut out, field, number),

@@ -30,7 +30,12 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::{options::BrokerOptions, reply::Refusal, select::Selector};
+use crate::{
+    metrics::{Traffic, counts_as_sent},
+    options::BrokerOptions,
+    reply::Refusal,
+    select::Selector,
+};
 
 /// Largest configuration file that is read, in bytes.
 pub(crate) const CONFIG_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
@@ -40,6 +45,10 @@ pub(crate) struct Topic {
     pub(crate) config: TopicConfig,
     pub(crate) queues: Vec<Arc<Queue>>,
     pub(crate) selector: Arc<Selector>,
+    /// What goes through it; outlives a change of the settings.
+    pub(crate) traffic: Arc<Traffic>,
+    /// Whether what is sent to it counts as coming in.
+    pub(crate) counts_as_sent: bool,
 }
 
 impl Topic {
@@ -234,7 +243,9 @@ impl TopicTable {
             queues.push(queue);
         }
         let selector = before.map(|topic| topic.selector.clone()).unwrap_or_default();
-        Ok(Arc::new(Topic { config, queues, selector }))
+        let traffic = before.map(|topic| topic.traffic.clone()).unwrap_or_default();
+        let counts_as_sent = counts_as_sent(&config.topic_name);
+        Ok(Arc::new(Topic { config, queues, selector, traffic, counts_as_sent }))
     }
 }
 

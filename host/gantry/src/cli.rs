@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    command::{bench, config, demo, plugin, reload, run, status, stop, store},
+    command::{alert, bench, config, demo, plugin, reload, run, status, stop, store},
     exit::Outcome,
 };
 
@@ -42,6 +42,9 @@ pub(crate) enum Command {
     /// Write, build, check and watch plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
+    /// See what is wrong
+    #[command(subcommand)]
+    Alert(alert::Command),
     /// Check a store's files, show what is in them, give up what is damaged
     #[command(subcommand)]
     Store(store::Command),
@@ -60,6 +63,7 @@ impl Command {
             Command::Stop(args) => stop::run(&args),
             Command::Config(command) => config::run(command),
             Command::Plugin(command) => plugin::run(command),
+            Command::Alert(command) => alert::run(command),
             Command::Store(command) => store::run(command),
             Command::Bench(command) => bench::run(command),
         }

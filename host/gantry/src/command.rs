@@ -1,5 +1,6 @@
 //! One file a command: its arguments and what it does with them.
 
+pub(crate) mod alert;
 pub(crate) mod bench;
 pub(crate) mod config;
 pub(crate) mod demo;

@@ -43,6 +43,8 @@ pub(crate) enum Request {
         /// Beginning of its SHA-256; the one before when left out.
         to: Option<String>,
     },
+    /// Its alerts.
+    AlertList,
     /// Give up the damaged record at a physical offset.
     StoreSkip {
         /// The broker; may be left out where there is one.

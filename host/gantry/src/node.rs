@@ -7,11 +7,13 @@ mod broker;
 mod control;
 mod deciders;
 mod dirs;
+mod http;
 mod name_server;
 mod plan;
 mod ready;
 mod recovery;
 mod reload;
+mod telemetry;
 mod watch;
 
 use std::{
@@ -27,8 +29,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{
     broker::RunningBroker,
     dirs::DataDir,
+    http::{Readiness, RunningHttp},
     name_server::{RunningNameServer, wait_registered},
     reload::Live,
+    telemetry::Telemetry,
 };
 pub(crate) use self::{
     plan::{Overrides, Plan},
@@ -43,6 +47,8 @@ const REGISTERED_WITHIN: Duration = Duration::from_secs(2);
 pub(crate) struct Node {
     ready: Ready,
     name_server: Option<RunningNameServer>,
+    http: RunningHttp,
+    telemetry: Arc<Telemetry>,
     brokers: Vec<RunningBroker>,
     plugins: Option<PluginHost>,
     live: Arc<Live>,
@@ -65,9 +71,10 @@ impl Node {
         let limits = config.limits();
         // Listeners first: a port that is taken is known before a long recovery, and clients that connect meanwhile wait.
         let name_server = match &plan.name_server {
-            Some(address) => Some(name_server::bind(*address, plan.http, &limits)?),
+            Some(address) => Some(name_server::bind(*address, &limits)?),
             None => None,
         };
+        let http = http::bind(plan.http)?;
         let listeners = broker::bind_all(&plan, &limits)?;
         let name_servers = plan.name_servers(name_server.as_ref().map(name_server::Bound::port));
         // A name server alone runs balancers, too: they decide about routes.
@@ -79,33 +86,50 @@ impl Node {
         let deciders = deciders::of(plugins.as_ref());
         let name_server = name_server.map(|bound| {
             let options = NameServerOptions { deciders: deciders.clone(), ..config.name_server_options() };
-            bound.serve(options, &plan, &name_servers)
+            bound.serve(options, &plan)
         });
+        let telemetry = Arc::new(Telemetry::open(&config, &plan));
+        let mut routes = gantry_telemetry::routes(telemetry.registry.clone());
+        if let Some(name_server) = &name_server {
+            telemetry.add_name_server(name_server.listener.clone());
+            routes = routes.merge(gantry_namesrv::http::routes(&name_servers));
+        }
+        let http = http.serve(routes)?;
+        if let Some(plugins) = &plugins {
+            telemetry.add_plugins(plugins.clone());
+        }
         let mut brokers = Vec::new();
         for listener in listeners {
             let plugins = plugins.clone().context("a node with brokers has a plugin host")?;
             let started = RunningBroker::start(listener, &config, &plan, &name_servers, plugins, deciders.clone());
-            brokers.push(started.await?);
+            let broker = started.await?;
+            telemetry.add_broker(&broker.observed());
+            brokers.push(broker);
         }
         if let Some(name_server) = &name_server {
             let names = brokers.iter().map(|broker| broker.name().to_owned()).collect();
             wait_registered(name_server.reachable, names, REGISTERED_WITHIN).await;
         }
 
-        let ready = Ready::new(&plan, name_server.as_ref(), &brokers);
+        let ready = Ready::new(&plan, name_server.as_ref(), &http, &brokers);
+        http.set_readiness(Readiness::Serving(brokers.iter().map(RunningBroker::observed).collect()));
         let (cancel, tasks, stop_asked) = (CancellationToken::new(), TaskTracker::new(), CancellationToken::new());
-        let live = Arc::new(Live::new(config, plugins.clone()));
+        let live = Arc::new(Live::new(config, plugins.clone(), telemetry.clone()));
         let control = control::Control {
             ready: ready.clone(),
             started,
             brokers: brokers.iter().map(RunningBroker::observed).collect(),
             plugins: plugins.clone(),
+            alerts: telemetry.alerts.clone(),
             live: live.clone(),
             stop_asked: stop_asked.clone(),
         };
         tasks.spawn(socket.serve(Arc::new(control), cancel.clone()));
         tasks.spawn(watch::follow(live.clone(), cancel.clone()));
-        Ok(Node { ready, name_server, brokers, plugins, live, cancel, tasks, stop_asked, _data: data })
+        if let Some(plugins) = &plugins {
+            telemetry.start_ticks(&live.started_with, plugins.clone(), &tasks, cancel.clone());
+        }
+        Ok(Node { ready, name_server, http, telemetry, brokers, plugins, live, cancel, tasks, stop_asked, _data: data })
     }
 
     /// Where it is reached.
@@ -125,6 +149,7 @@ impl Node {
 
     /// Drains: clients are sent elsewhere, what is in flight is answered, everything is flushed.
     pub(crate) async fn stop(self) -> Result<()> {
+        self.http.set_readiness(Readiness::Draining);
         self.cancel.cancel();
         self.tasks.close();
         self.tasks.wait().await;
@@ -139,10 +164,13 @@ impl Node {
         if let Some(plugins) = self.plugins {
             tokio::task::spawn_blocking(move || plugins.shutdown()).await?;
         }
-        // Last, because brokers unregister with it.
+        // Behind the brokers, because they unregister with it.
         if let Some(name_server) = self.name_server {
             name_server.stop().await;
         }
+        self.telemetry.alerts.stop().await;
+        // Last, so that a drain can be watched.
+        self.http.stop().await;
         first_error.map_or(Ok(()), Err)
     }
 }

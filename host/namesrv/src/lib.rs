@@ -2,7 +2,7 @@
 //!
 //! It keeps nothing on disk: brokers register anew every 30 s, with every name server, and a name server that starts empty is
 //! complete after one such round. `table` is the state and its rules, without I/O; [`NameServer`] answers requests from it,
-//! routes with what a balancer decided about them (`decisions`); [`http`] serves the address endpoint that clients without a
+//! routes with what a balancer decided about them (`decisions`); [`http`] is the address endpoint that clients without a
 //! configured address ask.
 
 mod decisions;

@@ -4,6 +4,9 @@ macro_rules! codes {
     ($($name:ident = $value:literal,)*) => {
         $(#[allow(missing_docs, reason = "the name is RocketMQ's own and says it")] pub const $name: i32 = $value;)*
 
+        /// All of them.
+        pub const ALL: &[i32] = &[$($value),*];
+
         /// The constant's name, for logs.
         pub fn name(code: i32) -> Option<&'static str> {
             match code {

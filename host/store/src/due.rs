@@ -170,6 +170,29 @@ impl DueIndex {
         self.memory.len() as u64 + self.runs.iter().map(Cursor::left).sum::<u64>()
     }
 
+    /// For each time how many entries that were not taken yet fall due by then; times in ms since 1970, growing. Reads a few
+    /// blocks of each file for each time.
+    pub fn pending_by(&self, due_by_ms: &[u64]) -> Result<Vec<u64>, DueError> {
+        let mut counts = vec![0; due_by_ms.len()];
+        for key in self.memory.keys() {
+            let first = due_by_ms.partition_point(|by| *by < key.due_ms);
+            if let Some(count) = counts.get_mut(first) {
+                *count += 1;
+            }
+        }
+        // Each entry was counted at the first time that it falls due by; it does by all later ones.
+        for at in 1..counts.len() {
+            counts[at] += counts[at - 1];
+        }
+        for cursor in self.runs.iter().filter(|cursor| cursor.left() > 0) {
+            for (count, by) in counts.iter_mut().zip(due_by_ms) {
+                let behind = DueKey { due_ms: by.saturating_add(1), queue_offset: 0 };
+                *count += cursor.left().saturating_sub(Cursor::seek(cursor.run.clone(), behind)?.left());
+            }
+        }
+        Ok(counts)
+    }
+
     /// Entries in memory: what a seal would write, and what a start would have to insert again.
     pub fn unsealed(&self) -> usize {
         self.memory.len()

@@ -309,6 +309,11 @@ impl Store {
         self.inner().retention_status()
     }
 
+    /// Store time of the oldest message that is kept, ms since 1970; `None` without one. May read the disk.
+    pub fn earliest_store_ms(&self) -> Option<u64> {
+        self.inner().earliest_store_ms()
+    }
+
     /// Counters.
     pub fn metrics(&self) -> &Arc<StoreMetrics> {
         &self.inner().metrics

@@ -71,6 +71,8 @@ enum Task {
     },
     /// Fill the disk of a node under traffic and make space again; mounts a small file system, which takes root
     Full,
+    /// Have Prometheus' own tool read a busy node's metrics, and a real Alertmanager take alerts
+    Telemetry,
     /// Send bad input to every listener of a node and see that honest clients do not notice
     Abuse {
         /// Passed on, for example --connections 10000
@@ -117,6 +119,7 @@ fn run(task: Task) -> Result<()> {
             with_node("swap", &arguments)
         }
         Task::Full => with_node("full", &[]),
+        Task::Telemetry => with_node("telemetry", &[]),
         Task::Abuse { arguments } => with_node("abuse", &arguments),
     }
 }

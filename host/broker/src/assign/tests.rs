@@ -10,6 +10,7 @@ use gantry_remoting::Peer;
 
 use super::*;
 use crate::{
+    clients::Make,
     options::BrokerOptions,
     scripted::{self, Scripted},
 };
@@ -40,7 +41,8 @@ impl Rig {
     fn join(&self, client_id: &str) {
         let peer = Peer::detached(([127, 0, 0, 1], 1).into());
         let consumer = ConsumerData { group_name: "g".to_owned(), ..ConsumerData::default() };
-        self.broker.clients.register_consumer(&peer, client_id, &consumer, 1).unwrap();
+        let make = Make { language: "JAVA", version: 0 };
+        self.broker.clients.register_consumer(&peer, make, client_id, &consumer, 1).unwrap();
     }
 
     async fn ask(&self, query: QueryAssignment) -> Option<Vec<(i32, RequestMode)>> {

@@ -155,6 +155,11 @@ impl Engine {
                 return Err(error.into());
             }
         }
+        for (_, queue) in &messages {
+            if let Some(topic) = topics.get(queue.topic()) {
+                topic.traffic.timer_dequeued();
+            }
+        }
         self.metrics.recalled.add(recalled);
         self.metrics.fired.add(messages.len() as u64);
         self.metrics.late.add(late);

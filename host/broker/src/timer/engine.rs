@@ -147,6 +147,11 @@ impl Engine {
             return Ok(self.outlook(true)?);
         }
         self.metrics.pending.set((self.index.pending() + (self.taken.len() + self.held.len()) as u64) as i64);
+        self.metrics.taken_in.set(self.ingested as i64);
+        if let Ok(outlook) = &stepped {
+            let first = self.taken.first().map(|entry| entry.key.due_ms);
+            self.metrics.next_due_ms.set(first.or(outlook.next_due_ms).unwrap_or(0) as i64);
+        }
         stepped
     }
 

@@ -7,7 +7,7 @@ use gantry_base::{
     metric::{Counter, Gauge},
     watermark::Watermark,
 };
-use gantry_model::name::TIMER_TOPIC;
+use gantry_model::{name::TIMER_TOPIC, offset::QueueOffset};
 use gantry_store::{Queue, Store};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::task::JoinError;
@@ -22,6 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const IDLE: Duration = Duration::from_secs(1);
 /// Pause after a step that failed (disk full, log stopped).
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Longest wait of who counts for a step to end.
+const COUNT_WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// Longest wait for the dispatch of what is appended, after a panic.
 const REOPEN_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -42,6 +45,10 @@ pub struct TimerMetrics {
     pub rolled: Counter,
     /// Messages not delivered because their topic is gone, or would not take them.
     pub dropped: Counter,
+    /// Queue offset in the timer topic up to which messages were taken in.
+    pub(crate) taken_in: Gauge,
+    /// When the next message falls due, ms since 1970; 0 when none waits.
+    pub(crate) next_due_ms: Gauge,
 }
 
 /// See the module's documentation.
@@ -102,6 +109,24 @@ impl Timers {
 
     pub(crate) fn metrics(&self) -> &TimerMetrics {
         &self.metrics
+    }
+
+    /// Messages that are stored in the timer topic and not taken in yet, and the store time of the first of them, ms since
+    /// 1970. May read the disk.
+    pub(crate) fn not_taken_in(&self) -> (u64, Option<u64>) {
+        let (first, end) = (self.metrics.taken_in.get().max(0) as u64, self.queue.end().get());
+        let first = first.max(self.queue.min_offset().0);
+        if first >= end {
+            return (0, None);
+        }
+        let store_ms = self.parts.store.store_time_of(&self.queue, QueueOffset(first));
+        (end - first, store_ms.ok().flatten())
+    }
+
+    /// For each time, in ms since 1970 and growing, how many messages that wait fall due by then. `None` when that cannot be
+    /// told now: a step takes long, or a file cannot be read. May read the disk.
+    pub(crate) fn pending_by(&self, due_by_ms: &[u64]) -> Option<Vec<u64>> {
+        self.engine.try_lock_for(COUNT_WAIT_MAX)?.index.pending_by(due_by_ms).ok()
     }
 
     /// Held for a step, which may read the disk: not for a runtime worker.

@@ -13,6 +13,7 @@ use gantry_base::access::{AccessList, Networks};
 use gantry_model::{labels::Labels, name};
 use gantry_plugin::{BalancerSpec, BindingSpec, OnError, PluginConfig, PluginSpec, World};
 use gantry_protocol::frame::HEADER_BYTES_MAX;
+use gantry_telemetry::alert::Destination;
 
 use super::{
     document::{Document, FILE_BYTES_MAX},
@@ -37,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) balancers: Vec<BalancerSpec>,
     /// Where clients stand.
     pub(crate) zones: Zones,
+    /// Where alerts are sent.
+    pub(crate) alert_webhooks: Vec<Destination>,
     /// Whose administration is taken besides the machine's own.
     pub(crate) admin: AccessList,
 }
@@ -94,6 +97,7 @@ impl Config {
         let filters = filters(&mut document);
         let balancers = balancers(&mut document);
         let zones = zones(&mut document);
+        let alert_webhooks = alert_webhooks(&mut document);
         for path in ["cluster.name", "broker.region"] {
             check_label(&mut document, path, "name");
         }
@@ -107,7 +111,7 @@ impl Config {
         match admin {
             Ok(admin) if document.is_sound() => {
                 let file = Some(file.into());
-                Ok(Config { document, file, nodes, plugins, filters, balancers, zones, admin })
+                Ok(Config { document, file, nodes, plugins, filters, balancers, zones, alert_webhooks, admin })
             }
             _ => Err(document.into_problems()),
         }
@@ -233,6 +237,8 @@ fn same_ports(document: &mut Document, nodes: &[NodeSpec]) {
         let mut ports = Vec::new();
         if let Some(port) = node.name_server {
             ports.push((port, format!("{path}.nameserver.port"), format!("{path}.nameserver")));
+        }
+        if node.name_server.is_some() || !node.brokers.is_empty() {
             ports.push((node.http_port, format!("{path}.http_port"), path.clone()));
         }
         for (index, broker) in node.brokers.iter().enumerate() {
@@ -402,6 +408,24 @@ fn zones(document: &mut Document) -> Zones {
         }
     }
     Zones::new(zones)
+}
+
+fn alert_webhooks(document: &mut Document) -> Vec<Destination> {
+    let mut destinations = Vec::new();
+    for webhook in document.elements("alert_webhook") {
+        let at = format!("{webhook}.url");
+        let url = document.text(&at).to_owned();
+        match url.parse::<Destination>() {
+            Ok(destination) if destinations.contains(&destination) => {
+                document.problem_at(&at, format!("alerts are sent to {destination} already; name it once"));
+            }
+            Ok(destination) => destinations.push(destination),
+            Err(problem) if document.is_given(&at) => document.problem_at(&at, problem.to_string()),
+            // Said already.
+            Err(_) => {}
+        }
+    }
+    destinations
 }
 
 /// A message must fit into what carries it and what keeps it.

@@ -83,6 +83,7 @@ pub(crate) fn file(head: &str, nodes: &str) -> String {
             "Balancers: which plugin decides where messages go and who gets which queue. Any number of these tables:",
         ),
         ("zone", "Zones of clients, for balancers. Any number of these tables:"),
+        ("alert_webhook", "Alertmanagers that are told of alerts. Any number of these tables:"),
     ] {
         let _ = write!(out, "\n# {purpose}\n#\n# [[{section}]]\n");
         for key in KEYS.iter().filter(|key| key.section() == format!("{section}[]")) {
@@ -101,6 +102,7 @@ pub(crate) fn file(head: &str, nodes: &str) -> String {
 fn example(path: &str) -> &'static str {
     match path {
         "plugin[].file" => "\"plugins/region.wasm\"",
+        "alert_webhook[].url" => "\"http://127.0.0.1:9093\"",
         "filter[].topic" | "balancer[].topic" => "\"orders\"",
         "filter[].group" => "\"eu-billing\"",
         "balancer[].plugin" => "\"least-backlog\"",

@@ -186,6 +186,23 @@ pub(crate) static KEYS: &[Key] = &[
     key("plugins.require_signed", Bool, Value::Bool(false), Restart,
         "Whether a file without a signature by one of plugins.trusted_keys is refused."),
 
+    key("telemetry.series_max", int(1_000, 10_000_000, "series"), n(200_000), Restart,
+        "Most metric series that are gathered and shown, each bound of a histogram being one. What is beyond it is left out and \
+         counted (gantry_metrics_dropped_series_total)."),
+    key("telemetry.tick_ms", int(100, 3_600_000, "ms"), n(5_000), Restart,
+        "How often metric and alert plugins are shown the node's metrics."),
+    key("telemetry.feed_series_max", int(100, 1_000_000, "series"), n(20_000), Restart,
+        "Most series that they are shown; what is beyond it is left out and counted (gantry_feed_left_out_series)."),
+    key("telemetry.derived_series_max", int(1, 1_000_000, "series"), n(10_000), Restart,
+        "Most series that one plugin may derive from others; further ones are left out and counted."),
+    key("telemetry.alerts_max", int(1, 1_000_000, "alerts"), n(10_000), Restart,
+        "Most alerts that are kept, pending and firing; further ones are not taken, which is said and counted."),
+    key("telemetry.alert_confirm_s", int(1, 86_400, "s"), n(300), Restart,
+        "After a start, how long whoever raised an alert before may take to raise it again; then it is over."),
+    key("telemetry.alert_resend_s", int(1, 3_600, "s"), n(60), Restart,
+        "How often firing alerts are sent again. An Alertmanager that hears nothing of one for three times as long takes it \
+         for over."),
+
     key("admin.allow", List("addresses and networks, such as \"10.1.0.7\" and \"10.1.0.0/16\""), Empty, Restart,
         "Whose requests may create, change and delete topics and groups, besides those from the machine itself. There is no \
          authentication yet: whoever can use these addresses is trusted."),
@@ -201,7 +218,8 @@ pub(crate) static KEYS: &[Key] = &[
     key("node.*.labels", Params, Empty, Restart,
         "What balancers are told of the node's brokers besides: up to 16 names with values, such as { disk = \"nvme\" }."),
     key("node.*.http_port", int(0, 65_535, ""), n(5_557), Restart,
-        "Port of the HTTP endpoint that tells clients the name servers (0 = any free one). Only on nodes with a nameserver."),
+        "Port of the HTTP endpoint (0 = any free one): /metrics for Prometheus, /healthz, /readyz, and on nodes with a \
+         nameserver the addresses of name servers for clients."),
     key("node.*.nameserver.port", int(0, 65_535, ""), n(9_876), Restart,
         "Port of the node's name server (0 = any free one). The table `nameserver`, even empty, makes the node run one."),
     key("node.*.brokers[].name", Text("letters, digits and % | - _ ."), Required, Restart,
@@ -233,6 +251,10 @@ pub(crate) static KEYS: &[Key] = &[
     key("plugin[].shadow_differs_max_percent", int(0, 100, "%"), Absent, Live,
         "A new version of a filter is first run over messages that the present one judged lately; one that judges a larger share of \
          them otherwise is refused. When left out, the difference is only reported."),
+
+    key("alert_webhook[].url", Text("the address of an Alertmanager, such as \"http://127.0.0.1:9093\""), Required, Live,
+        "Where firing and resolved alerts are posted, as Prometheus does: to /api/v2/alerts below this address. Tried again, with \
+         growing pauses, until they are taken."),
 
     key("filter[].topic", Text("a topic"), Required, Live,
         "The topic that is filtered."),
@@ -308,6 +330,9 @@ pub(crate) static MOVED: &[(&str, &str)] = &[
     ("messageIndexEnable", "it is `index` in [store]"),
     ("maxHashSlotNum", "it is `index_file_slots` in [store]"),
     ("maxIndexNum", "it is `index_file_entries` in [store]"),
+    ("metricsExporterType", "there is no such key: http://host:http_port/metrics is always there"),
+    ("metricsPromExporterPort", "it is `http_port` in [node.NAME]"),
+    ("metricsOtelCardinalityLimit", "it is `series_max` in [telemetry]"),
     ("enablePropertyFilter", "there is no such key: filters are plugins, see [[filter]]"),
     ("deleteWhen", "it is `delete_hours` in [retention]"),
     ("fileReservedTime", "it is `age_hours` in [retention]"),

@@ -50,6 +50,17 @@ fn mistakes_are_named_with_place_and_advice() {
             "[broker]\nmessage_bytes_max = 15_728_640\n[limits]\nframe_bytes_max = 16_000_000",
             &[":4:1: limits.frame_bytes_max"],
         ),
+        ("[[alert_webhook]]\nurl = 'https://alerts'", &[":2:1: alert_webhook[0].url:", "over http only"]),
+        ("[[alert_webhook]]\nurl = 'alerts:9093'", &["alert_webhook[0].url:"]),
+        (
+            "[[alert_webhook]]\nurl='http://a'\n[[alert_webhook]]\nurl='http://a:80/'",
+            &[":4:1:", "http://a:80/api/v2/alerts already"],
+        ),
+        ("[broker]\nmetricsPromExporterPort = 5557", &["`http_port` in [node.NAME]"]),
+        (
+            "[node.a]\nnameserver={}\n[node.b]\nbrokers=[{name='b'}]",
+            &["port 5557 of 127.0.0.1 is also node.a.http_port"],
+        ),
         ("[node.'a.b']\nnameserver={}", &["letters, digits, - and _"]),
         ("[node.a]\nzone='a b'\nnameserver={}", &["node.a.zone:", "the zone contains ' '"]),
         ("[node.a]\nlabels={disk='a b'}\nnameserver={}", &["node.a.labels:", "label \"disk\""]),

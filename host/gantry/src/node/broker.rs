@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, Result, anyhow};
 use gantry_balance::Deciders;
-use gantry_base::disk::RealDisk;
+use gantry_base::{disk::RealDisk, metric::Sink};
 use gantry_broker::{Broker, BrokerOptions};
 use gantry_plugin::PluginHost;
-use gantry_remoting::{Limits, Server};
+use gantry_remoting::{Limits, Metrics, Server};
 use gantry_store::{Damage, Health, IndexState, Options as StoreOptions, Skip, Store};
 use serde_json::{Value, json};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -50,6 +50,7 @@ pub(crate) struct Observed {
     pub(crate) advertised: SocketAddr,
     broker: Arc<Broker>,
     store: Store,
+    listener: Arc<Metrics>,
 }
 
 impl RunningBroker {
@@ -83,9 +84,10 @@ impl RunningBroker {
 
         let (own, serving) = (CancellationToken::new(), CancellationToken::new());
         let (own_tasks, serving_tasks) = (TaskTracker::new(), TaskTracker::new());
+        let listener = server.metrics();
         serving_tasks.spawn(server.serve(Arc::new(broker.service()), serving.clone()));
         broker.start(&own_tasks, &own);
-        let observed = Observed { name, advertised, broker, store };
+        let observed = Observed { name, advertised, broker, store, listener };
         Ok(RunningBroker { observed, own: (own, own_tasks), serving: (serving, serving_tasks) })
     }
 
@@ -141,6 +143,20 @@ impl Observed {
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Tells what broker, store and listener count.
+    pub(crate) fn collect(&self, out: &mut dyn Sink) {
+        self.broker.collect(out);
+        self.listener.collect(out);
+    }
+
+    /// Why it does not serve as it should.
+    pub(crate) fn problem(&self) -> Option<String> {
+        match self.store.health() {
+            Health::Healthy => None,
+            Health::Failed(reason) => Some(format!("broker {}: the log stopped: {reason}", self.name)),
+        }
     }
 
     fn scrub(&self) -> Value {

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use gantry_plugin::PluginHost;
+use gantry_telemetry::alert::Alerts;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ pub(crate) struct Control {
     pub(crate) started: Instant,
     pub(crate) brokers: Vec<Observed>,
     pub(crate) plugins: Option<PluginHost>,
+    pub(crate) alerts: Alerts,
     pub(crate) live: Arc<Live>,
     pub(crate) stop_asked: CancellationToken,
 }
@@ -31,6 +33,7 @@ impl Handler for Control {
             Request::PluginRollback { name, to } => {
                 self.plugin(move |plugins| plugins.rollback(&name, to.as_deref())).await
             }
+            Request::AlertList => value(&self.alerts.list()),
             Request::StoreSkip { broker, position } => match self.broker(broker.as_deref()) {
                 Ok(broker) => blocking(move || broker.skip(position)).await,
                 Err(problem) => Answer::Error(problem),

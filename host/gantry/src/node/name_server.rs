@@ -1,21 +1,18 @@
-//! The name server of a node and its HTTP endpoint.
+//! The name server of a node.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use gantry_client::{Client, Options};
-use gantry_namesrv::{NameServer, NameServerOptions, http};
-use gantry_remoting::{Limits, Server};
-use tokio::{net::TcpListener, time::Instant};
+use gantry_namesrv::{NameServer, NameServerOptions};
+use gantry_remoting::{Limits, Metrics, Server};
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::plan::{Plan, reachable};
 
 /// Listening, not serving yet.
-pub(crate) struct Bound {
-    server: Server,
-    http: TcpListener,
-}
+pub(crate) struct Bound(Server);
 
 /// A serving name server.
 pub(crate) struct RunningNameServer {
@@ -23,53 +20,32 @@ pub(crate) struct RunningNameServer {
     pub(crate) advertised: SocketAddr,
     /// Where this machine reaches it.
     pub(crate) reachable: SocketAddr,
-    /// Where its HTTP endpoint listens.
-    pub(crate) http: SocketAddr,
+    /// What its listener counts.
+    pub(crate) listener: Arc<Metrics>,
     cancel: CancellationToken,
     tasks: TaskTracker,
 }
 
-/// Listens on both addresses.
-pub(crate) fn bind(address: SocketAddr, http: SocketAddr, limits: &Limits) -> Result<Bound> {
-    let server = Server::bind(address, limits.clone()).context("the name server")?;
-    let listen = || {
-        let listener = std::net::TcpListener::bind(http)?;
-        listener.set_nonblocking(true)?;
-        TcpListener::from_std(listener)
-    };
-    let advice =
-        || format!("the HTTP endpoint cannot listen on {http}; choose another port (http_port or --http-port)");
-    Ok(Bound { server, http: listen().with_context(advice)? })
+/// Listens.
+pub(crate) fn bind(address: SocketAddr, limits: &Limits) -> Result<Bound> {
+    Ok(Bound(Server::bind(address, limits.clone()).context("the name server")?))
 }
 
 impl Bound {
     /// The name server's port.
     pub(crate) fn port(&self) -> u16 {
-        self.server.local_addr().port()
+        self.0.local_addr().port()
     }
 
-    /// Serves; `name_servers` is what the HTTP endpoint tells.
-    pub(crate) fn serve(
-        self,
-        options: NameServerOptions,
-        plan: &Plan,
-        name_servers: &[SocketAddr],
-    ) -> RunningNameServer {
-        let local = self.server.local_addr();
-        // A listener that was bound has an address.
-        let http = self.http.local_addr().unwrap_or(plan.http);
+    /// Serves.
+    pub(crate) fn serve(self, options: NameServerOptions, plan: &Plan) -> RunningNameServer {
+        let (local, listener) = (self.0.local_addr(), self.0.metrics());
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
         let name_server = NameServer::new(options);
         tasks.spawn(name_server.clone().expire(cancel.clone()));
-        tasks.spawn(self.server.serve(Arc::new(name_server), cancel.clone()));
-        let (told, until) = (name_servers.to_vec(), cancel.clone());
-        tasks.spawn(async move {
-            if let Err(error) = http::serve(self.http, &told, until).await {
-                tracing::error!(%error, "the HTTP endpoint ended; clients that ask it for name servers get no answer");
-            }
-        });
+        tasks.spawn(self.0.serve(Arc::new(name_server), cancel.clone()));
         let advertised = SocketAddr::new(plan.advertised, local.port());
-        RunningNameServer { advertised, reachable: reachable(local), http, cancel, tasks }
+        RunningNameServer { advertised, reachable: reachable(local), listener, cancel, tasks }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr, path::PathBuf};
 
 use serde::Serialize;
 
-use super::{broker::RunningBroker, name_server::RunningNameServer, plan::Plan};
+use super::{broker::RunningBroker, http::RunningHttp, name_server::RunningNameServer, plan::Plan};
 
 /// Addresses of a serving node. Printed as one line on stdout once it serves, as text or as JSON.
 #[derive(Debug, Clone, Serialize)]
@@ -17,8 +17,8 @@ pub(crate) struct Ready {
     pub(crate) broker: Option<SocketAddr>,
     /// All its brokers.
     pub(crate) brokers: Vec<ReadyBroker>,
-    /// Its HTTP endpoint, if it has one.
-    pub(crate) http: Option<SocketAddr>,
+    /// Its HTTP endpoint.
+    pub(crate) http: SocketAddr,
     /// Its data directory.
     pub(crate) data: PathBuf,
     /// Its process.
@@ -33,7 +33,12 @@ pub(crate) struct ReadyBroker {
 }
 
 impl Ready {
-    pub(crate) fn new(plan: &Plan, name_server: Option<&RunningNameServer>, brokers: &[RunningBroker]) -> Ready {
+    pub(crate) fn new(
+        plan: &Plan,
+        name_server: Option<&RunningNameServer>,
+        http: &RunningHttp,
+        brokers: &[RunningBroker],
+    ) -> Ready {
         let brokers: Vec<ReadyBroker> = brokers
             .iter()
             .map(|broker| ReadyBroker { name: broker.name().to_owned(), address: broker.observed().advertised })
@@ -43,7 +48,7 @@ impl Ready {
             name_server: name_server.map(|server| server.advertised),
             broker: brokers.first().map(|broker| broker.address),
             brokers,
-            http: name_server.map(|server| server.http),
+            http: http.address,
             data: plan.data.clone(),
             pid: std::process::id(),
         }
@@ -59,9 +64,6 @@ impl fmt::Display for Ready {
         for broker in &self.brokers {
             write!(f, " broker {} {},", broker.name, broker.address)?;
         }
-        if let Some(address) = self.http {
-            write!(f, " http {address},")?;
-        }
-        write!(f, " data {}", self.data.display())
+        write!(f, " http {}, data {}", self.http, self.data.display())
     }
 }

@@ -1,6 +1,6 @@
 //! Changes of the cluster file under a running node.
 //!
-//! Plugins and filters apply at once. Everything else needs a restart, and until then the node says which keys differ from
+//! Plugins, filters and alert webhooks apply at once. Everything else needs a restart, and until then the node says which keys differ from
 //! what it runs with. A file with a problem changes nothing.
 
 use std::{fmt::Display, path::PathBuf, sync::Arc};
@@ -9,13 +9,15 @@ use gantry_plugin::PluginHost;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::telemetry::Telemetry;
 use crate::config::{Config, Reload};
 
 /// The configuration of a running node and what became of its last change.
 pub(crate) struct Live {
     plugins: Option<PluginHost>,
+    telemetry: Arc<Telemetry>,
     /// As it was at the start: what the parts that cannot be reloaded run with.
-    started_with: Config,
+    pub(super) started_with: Config,
     /// Reloads come one after another.
     now: Mutex<Now>,
 }
@@ -49,9 +51,9 @@ pub(crate) struct Reloaded {
 }
 
 impl Live {
-    pub(crate) fn new(config: Config, plugins: Option<PluginHost>) -> Live {
+    pub(crate) fn new(config: Config, plugins: Option<PluginHost>, telemetry: Arc<Telemetry>) -> Live {
         let state = ReloadState { file: config.file.clone(), ..ReloadState::default() };
-        Live { plugins, started_with: config, now: Mutex::new(Now { applied: None, state }) }
+        Live { plugins, telemetry, started_with: config, now: Mutex::new(Now { applied: None, state }) }
     }
 
     /// The file to watch, if there is one.
@@ -78,6 +80,7 @@ impl Live {
                 let applied = plugins.apply(config.plugin_config());
                 applied.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
             }
+            self.telemetry.set_destinations(config.alert_webhooks.clone());
             Ok(config)
         });
         let config = match applied {

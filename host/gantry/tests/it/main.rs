@@ -12,4 +12,5 @@ mod process;
 mod query;
 mod reload;
 mod store;
+mod telemetry;
 mod timers;

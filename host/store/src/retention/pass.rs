@@ -41,6 +41,8 @@ pub(crate) struct Keeping {
     state: Mutex<State>,
     /// Whose hold keeps what is due.
     held_by: Mutex<Option<&'static str>>,
+    /// Where the log begins, and the store time of the record there.
+    earliest: Mutex<Option<(u64, u64)>>,
 }
 
 #[derive(Default)]
@@ -207,6 +209,21 @@ impl Inner {
             now_ms: self.options.clock.now_ms(),
             hour: self.options.clock.hour(),
             space: self.pressure.space(),
+        }
+    }
+
+    /// Store time of the first record that is kept, ms since 1970, read once for each beginning of the log. `None` when there
+    /// is none, or it cannot be read.
+    pub(crate) fn earliest_store_ms(&self) -> Option<u64> {
+        let min = self.log.min();
+        let mut earliest = self.keeping.earliest.lock();
+        match *earliest {
+            Some((at, store_ms)) if at == min => Some(store_ms),
+            _ => {
+                let store_ms = begins_ms(&self.log, min)?;
+                *earliest = Some((min, store_ms));
+                Some(store_ms)
+            }
         }
     }
 
