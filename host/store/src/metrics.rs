@@ -58,6 +58,11 @@ pub struct StoreMetrics {
     pub skipped_reads: Counter,
 }
 
+static FLUSH_TIME: Family =
+    Family::counter("gantry_store_flush_seconds_total", "Time spent in flushes of the log.").counted_in(Unit::Seconds);
+static RETENTION_TIME: Family =
+    Family::counter("gantry_store_retention_seconds_total", "Time spent in passes of retention.")
+        .counted_in(Unit::Seconds);
 static LOG_BYTES: Family =
     Family::gauge("gantry_store_log_bytes", "Bytes of the log that are kept.").counted_in(Unit::Bytes);
 static DISK_USED: Family =
@@ -81,6 +86,8 @@ impl Store {
 
 impl StoreMetrics {
     fn collect(&self, out: &mut dyn Sink) {
+        out.number(&FLUSH_TIME, &[], self.flush_us.get() as f64 / 1e6);
+        out.number(&RETENTION_TIME, &[], self.retention_us.get() as f64 / 1e6);
         for (family, counter) in [
             (
                 Family::counter("gantry_store_appended_messages_total", "Records appended to the log."),
@@ -107,10 +114,6 @@ impl StoreMetrics {
             ),
             (Family::counter("gantry_store_flushes_total", "Flushes of the log."), &self.flushes),
             (
-                Family::counter("gantry_store_flush_microseconds_total", "Time spent in flushes of the log."),
-                &self.flush_us,
-            ),
-            (
                 Family::counter("gantry_store_dispatched_messages_total", "Entries written to consume queues."),
                 &self.dispatched_messages,
             ),
@@ -124,10 +127,6 @@ impl StoreMetrics {
             ),
             (Family::counter("gantry_store_checkpoints_total", "Checkpoints made."), &self.checkpoints),
             (Family::counter("gantry_store_retention_passes_total", "Passes of retention."), &self.retention_passes),
-            (
-                Family::counter("gantry_store_retention_microseconds_total", "Time spent in passes of retention."),
-                &self.retention_us,
-            ),
             (
                 Family::counter("gantry_store_segments_deleted_total", "Files of the log deleted."),
                 &self.segments_deleted,

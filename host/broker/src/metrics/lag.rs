@@ -40,6 +40,8 @@ static AGES_LEFT_OUT: Family = Family::counter(
 
 /// Store times that one look reads from the log.
 const READS_MAX: usize = 2_000;
+/// A store time that could not be read is tried again after so long: finding out what is wrong with a record takes many reads.
+const UNREADABLE_RETRY_MS: u64 = 30_000;
 
 /// What is remembered from one look to the next.
 #[derive(Default)]
@@ -50,13 +52,22 @@ pub(crate) struct LagAges {
 
 #[derive(Default)]
 struct Memory {
-    store_ms: FxHashMap<Place, u64>,
+    store_ms: FxHashMap<Place, StoreTime>,
     /// The group and topic at which reads ran out.
     next: Pair,
 }
 
 /// A message: topic, queue, queue offset.
 type Place = (Arc<str>, u32, u64);
+
+/// What is known of a message.
+#[derive(Clone, Copy)]
+enum StoreTime {
+    /// ms since 1970.
+    Known(u64),
+    /// Not to be asked for before this time, ms since 1970.
+    Unreadable { until_ms: u64 },
+}
 
 /// Group and topic.
 type Pair = (String, String);
@@ -65,8 +76,8 @@ type Pair = (String, String);
 struct Look<'a> {
     broker: &'a Broker,
     now_ms: u64,
-    before: FxHashMap<Place, u64>,
-    known: FxHashMap<Place, u64>,
+    before: FxHashMap<Place, StoreTime>,
+    known: FxHashMap<Place, StoreTime>,
     reads_left: usize,
 }
 
@@ -171,33 +182,38 @@ impl Look<'_> {
             lag.in_flight += pulled - confirmed;
             lag.ready += end.saturating_sub(pulled);
             if confirmed < end {
-                let store_ms = self.store_ms(queue, confirmed);
-                lag.unconfirmed.note(store_ms);
-                let undelivered = if pulled == confirmed { store_ms } else { self.store_ms_before(queue, pulled, end) };
-                if pulled < end {
-                    lag.undelivered.note(undelivered);
-                }
+                lag.unconfirmed.note(self.store_ms(queue, confirmed));
+            }
+            if pulled < end {
+                lag.undelivered.note(self.store_ms(queue, pulled));
             }
         }
         lag
     }
 
-    fn store_ms_before(&mut self, queue: &Queue, offset: u64, end: u64) -> Option<u64> {
-        (offset < end).then(|| self.store_ms(queue, offset)).flatten()
-    }
-
     /// Store time of a message, remembered or read.
     fn store_ms(&mut self, queue: &Queue, offset: u64) -> Option<u64> {
         let place = (queue.topic_arc().clone(), queue.id(), offset);
-        let store_ms = match self.known.get(&place).or_else(|| self.before.get(&place)) {
-            Some(known) => *known,
+        let remembered = self.known.get(&place).or_else(|| self.before.get(&place)).copied();
+        let found = match remembered {
+            Some(StoreTime::Unreadable { until_ms }) if until_ms <= self.now_ms => None,
+            remembered => remembered,
+        };
+        let found = match found {
+            Some(found) => found,
             None => {
                 self.reads_left = self.reads_left.checked_sub(1)?;
-                self.broker.store.store_time_of(queue, QueueOffset(offset)).ok().flatten()?
+                match self.broker.store.store_time_of(queue, QueueOffset(offset)) {
+                    Ok(Some(store_ms)) => StoreTime::Known(store_ms),
+                    _ => StoreTime::Unreadable { until_ms: self.now_ms + UNREADABLE_RETRY_MS },
+                }
             }
         };
-        self.known.insert(place, store_ms);
-        Some(store_ms)
+        self.known.insert(place, found);
+        match found {
+            StoreTime::Known(store_ms) => Some(store_ms),
+            StoreTime::Unreadable { .. } => None,
+        }
     }
 }
 

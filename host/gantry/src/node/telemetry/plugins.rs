@@ -23,7 +23,7 @@ static MESSAGES: Family = Family::counter(
 );
 static FAULTS: Family = Family::counter("gantry_filter_faults_total", "Calls that failed, by cause.");
 static TIME: Family =
-    Family::counter("gantry_filter_nanoseconds_total", "Time spent judging, with what extracting properties took.");
+    Family::counter("gantry_filter_seconds_total", "Time spent judging, with what extracting properties took.");
 static RESTING: Family = Family::gauge("gantry_filter_resting", "1 while the filter rests after too many faults.");
 
 /// Tells all of them.
@@ -47,7 +47,7 @@ pub(super) fn collect(plugins: &[PluginStatus], out: &mut dyn Sink) {
             let [topic, group] = [("topic", binding.topic.as_str()), ("consumer_group", binding.group.as_str())];
             let labels = [name, topic, group];
             out.number(&CALLS, &labels, binding.calls as f64);
-            out.number(&TIME, &labels, binding.nanoseconds as f64);
+            out.number(&TIME, &labels, binding.nanoseconds as f64 / 1e9);
             out.number(&RESTING, &labels, one_if(binding.breaker == BreakerState::Open));
             for (verdict, count) in
                 [("deliver", binding.delivered), ("skip", binding.skipped), ("undecided", binding.undecided)]
