@@ -25,6 +25,8 @@ pub(crate) struct RunningNameServer {
     pub(crate) reachable: SocketAddr,
     /// Where its HTTP endpoint listens.
     pub(crate) http: SocketAddr,
+    /// What status is told from.
+    pub(crate) server: NameServer,
     cancel: CancellationToken,
     tasks: TaskTracker,
 }
@@ -61,7 +63,7 @@ impl Bound {
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
         let name_server = NameServer::new(options);
         tasks.spawn(name_server.clone().expire(cancel.clone()));
-        tasks.spawn(self.server.serve(Arc::new(name_server), cancel.clone()));
+        tasks.spawn(self.server.serve(Arc::new(name_server.clone()), cancel.clone()));
         let (told, until) = (name_servers.to_vec(), cancel.clone());
         tasks.spawn(async move {
             if let Err(error) = http::serve(self.http, &told, until).await {
@@ -69,7 +71,7 @@ impl Bound {
             }
         });
         let advertised = SocketAddr::new(plan.advertised, local.port());
-        RunningNameServer { advertised, reachable: reachable(local), http, cancel, tasks }
+        RunningNameServer { advertised, reachable: reachable(local), http, server: name_server, cancel, tasks }
     }
 }
 

@@ -174,8 +174,10 @@ fn a_balancer_in_the_file_is_answered_for() {
                 [[balancer]]\ntopic='orders'\nplugin='p'\ndecides=['select-queue', 'route']\n";
     fs::write(&file, text).unwrap();
     let node = Node::start(folder.path(), &["--config", file.to_str().unwrap()]);
-    let balance = node.status()["brokers"][0]["balance"].clone();
+    let status = node.status();
+    let balance = &status["brokers"][0]["balance"];
     assert_eq!((&balance["select_asked"], &balance["assign_faults"]), (&0.into(), &0.into()), "{balance}");
+    assert_eq!(status["routes"], serde_json::json!({ "asked": 0, "faults": 0, "overruled": 0 }));
     assert_eq!(node.terminate(), Some(0));
     let said = fs::read_to_string(folder.path().join("node.log")).unwrap();
     assert!(said.contains("queue-balancer plugins are not run yet: select-queue, route of topic orders"), "{said}");
