@@ -19,7 +19,7 @@ const MEMBERS: u32 = 100;
 fn main() -> io::Result<()> {
     let quick = std::env::args().any(|argument| argument == "--test");
     let passes = if quick { 3 } else { 101 };
-    let mut say = |what: &str, per_pass: u32, work: &mut dyn FnMut()| {
+    let say = |what: &str, per_pass: u32, work: &mut dyn FnMut()| {
         let mut times: Vec<f64> = (0..passes).map(|_| timed(work) / f64::from(per_pass)).collect();
         times.sort_by(f64::total_cmp);
         writeln!(io::stdout(), "{what:<44} {:>12.1} ns", times[times.len() / 2])
