@@ -97,3 +97,68 @@ pub(crate) async fn follow(broker: Arc<Broker>, name_server: String, cancel: Can
         tracing::debug!(%name_server, %error, "not unregistered; the name server drops the broker when the connection closes");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use gantry_model::topic::{Perm, TopicConfig};
+    use gantry_protocol::{
+        code::request::{BROKER_HEARTBEAT, REGISTER_BROKER, UNREGISTER_BROKER},
+        frame::{Frame, FrameWriter},
+        header::Head,
+    };
+    use gantry_remoting::{Limits, Peer, Replies, Server, Service};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::scripted::{self, Scripted};
+
+    /// Takes everything and says what it got: code, zone and load.
+    struct Names(mpsc::UnboundedSender<(i32, Option<String>, Option<u64>)>);
+
+    impl Service for Names {
+        type Session = ();
+
+        fn open(&self, _: &Peer) {}
+
+        fn serve(&self, (): &mut (), requests: &[Frame<'_>], replies: &mut Replies) {
+            for Frame { header, .. } in requests {
+                let zone = header.ext.get("__ZONE_NAME").map(|zone| zone.into_owned());
+                self.0.send((header.code, zone, header.ext.number("gantryMessagesInPerS"))).unwrap();
+                if !header.is_oneway() {
+                    FrameWriter::new(replies.now(), header.codec, &Head::response(0, header.opaque, None)).finish(b"");
+                }
+            }
+        }
+
+        fn close(&self, (): ()) {}
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_registered_broker_says_how_busy_it_is_until_it_leaves() {
+        let (sender, mut told) = mpsc::unbounded_channel();
+        let server = Server::bind(([127, 0, 0, 1], 0).into(), Limits::default()).unwrap();
+        let address = server.local_addr().to_string();
+        let (cancel, ended) = (CancellationToken::new(), CancellationToken::new());
+        tokio::spawn(server.serve(Arc::new(Names(sender)), ended.clone()));
+        let broker = scripted::broker_with(&Scripted::new(), |options| options.zone = Some("az1".to_owned()));
+        let following = tokio::spawn(follow(broker.clone(), address, cancel.clone()));
+        let register = (REGISTER_BROKER, Some("az1".to_owned()), None);
+        let heartbeat = (BROKER_HEARTBEAT, None, Some(0));
+        assert_eq!(told.recv().await.unwrap(), register);
+        assert_eq!(told.recv().await.unwrap(), heartbeat, "at once");
+        assert_eq!(told.recv().await.unwrap(), heartbeat, "and again");
+        assert_eq!(broker.told.mark().get(), 1);
+        tokio::task::block_in_place(|| broker.topics.update(TopicConfig::new("t", 1, Perm::READ_WRITE))).unwrap();
+        // A heartbeat may be on its way.
+        while told.recv().await.unwrap() != register {}
+        broker.told.mark().reached(2).await.unwrap();
+        cancel.cancel();
+        following.await.unwrap();
+        let mut last = told.recv().await.unwrap();
+        while last.0 == BROKER_HEARTBEAT {
+            last = told.recv().await.unwrap();
+        }
+        assert_eq!(last.0, UNREGISTER_BROKER);
+        ended.cancel();
+    }
+}

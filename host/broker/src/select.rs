@@ -63,11 +63,6 @@ impl Selector {
     fn next_turn(&self) -> u64 {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
-
-    /// Whether more than a message's own wish counts.
-    pub(crate) fn is_planned(&self) -> bool {
-        self.plan.load().is_some() || !self.keys.is_empty()
-    }
 }
 
 /// Where a message goes.
@@ -94,10 +89,18 @@ impl Topic {
         (turn % u64::from(self.config.write_queue_nums.max(1))) as u32
     }
 
-    /// Where a message of `size` bytes goes. `named` is a queue of the topic.
-    pub(crate) fn place(&self, metrics: &SelectMetrics, named: Option<u32>, key: Option<&[u8]>, size: usize) -> Place {
+    /// Where a message of `size` bytes goes. `named` is a queue of the topic; `key` finds the sharding key, if that counts.
+    pub(crate) fn place<'k>(
+        &self,
+        metrics: &SelectMetrics,
+        named: Option<u32>,
+        key: impl FnOnce() -> Option<&'k [u8]>,
+        size: usize,
+    ) -> Place {
         let plan = self.selector.plan.load();
-        match (named, key, plan.as_deref()) {
+        let plan = plan.as_deref();
+        let key = if named.is_some() && plan.is_none() { None } else { key() };
+        match (named, key, plan) {
             (None, None, None) => Place::at(self.next_write_queue()),
             (None, None, Some(plan)) => Place::at(self.draw(plan)),
             (None, Some(key), plan) => self.place_in_order(metrics, plan, key, size),

@@ -3,6 +3,8 @@
 //! All sends that one read of a connection yielded become one append, so that a pipelining producer pays for one write and,
 //! under synchronous flush, one wait. The order of checks and their codes are RocketMQ's (`SendMessageProcessor`).
 
+mod traits;
+
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
@@ -22,13 +24,14 @@ use gantry_remoting::{Peer, Replies};
 use gantry_store::{AppendError, Draft, Flush, Placed, Queue};
 use tokio::time::Instant;
 
+use self::traits::{Traits, first_key};
 use crate::{
     broker::Broker,
     consumer_offsets::JOURNAL_TOPIC,
     metrics::{Answers, MessageKind, Tally},
     reply::{Refusal, ReplyTo},
     select::{Place, Ticket},
-    timer::{PROGRESS_TOPIC, PROPERTIES_RESERVE, TimerWish},
+    timer::{PROGRESS_TOPIC, PROPERTIES_RESERVE},
     topics::{Topic, Topics},
     unique_key,
 };
@@ -322,10 +325,7 @@ fn accept<'a>(
     }
     let first = items.len();
     let traits = Traits::of(request.properties.as_bytes())?;
-    let key = match traits.sharding_key {
-        None if request.is_batch && topic.selector.is_planned() => first_key(body),
-        key => key,
-    };
+    let key = || traits.sharding_key.or_else(|| if request.is_batch { first_key(body) } else { None });
     let Place { queue_id, ticket } = topic.place(&broker.select, named, key, body.len());
     let queue = topic.queue(queue_id as i32).ok_or_else(|| no_queue(topic, queue_id))?;
     if request.is_batch {
@@ -395,17 +395,6 @@ fn no_queue(topic: &Topic, queue_id: u32) -> Refusal {
     Refusal::new(response::INVALID_PARAMETER, remark)
 }
 
-/// The first sharding key in a batch. A batch that is none has none: it is refused where it is taken apart.
-fn first_key(batch: &[u8]) -> Option<&[u8]> {
-    batch::messages(batch).map_while(Result::ok).find_map(|message| sharding_key(message.properties))
-}
-
-fn sharding_key(properties: &[u8]) -> Option<&[u8]> {
-    let is_key =
-        |name: &[u8]| name == properties::SHARDING_KEY.as_bytes() || name == properties::SHARDING_KEY_GO.as_bytes();
-    properties::pairs(properties).find(|(name, _)| is_key(name)).map(|(_, value)| value)
-}
-
 fn accept_batch<'a>(
     broker: &Broker,
     topic: &'a Topic,
@@ -460,69 +449,6 @@ fn check_properties(broker: &Broker, item: &Item<'_>, reserve: usize) -> Result<
 pub(crate) fn schedule_queue(topics: &Topics, level: DelayLevel) -> Result<&Arc<Queue>, Refusal> {
     let schedule: Option<&Arc<Topic>> = topics.get(SCHEDULE_TOPIC);
     schedule.and_then(|topic| topic.queue(level.queue_id() as i32)).ok_or_else(|| Refusal::no_topic(SCHEDULE_TOPIC))
-}
-
-/// What a message's properties ask of the broker.
-struct Traits<'a> {
-    unique_key: Option<&'a str>,
-    delay: Option<DelayLevel>,
-    timer: TimerWish<'a>,
-    /// Names the order that the message belongs to.
-    sharding_key: Option<&'a [u8]>,
-    /// Whether the sender waits for the disk.
-    waits: bool,
-    /// Holds properties that no client may store.
-    unclean: bool,
-}
-
-impl<'a> Traits<'a> {
-    fn of(properties: &'a [u8]) -> Result<Self, Refusal> {
-        let timer = TimerWish::default();
-        let mut traits =
-            Traits { unique_key: None, delay: None, timer, sharding_key: None, waits: true, unclean: false };
-        let text = |value: &'a [u8]| std::str::from_utf8(value).unwrap_or_default();
-        for (name, value) in properties::pairs(properties) {
-            match name {
-                b"UNIQ_KEY" => traits.unique_key = Some(text(value)),
-                b"WAIT" => traits.waits = !value.eq_ignore_ascii_case(b"false"),
-                b"DELAY" => traits.delay = text(value).parse().ok().and_then(DelayLevel::clamped),
-                b"POP_CK" | b"__CRC32#" => traits.unclean = true,
-                b"__SHARDINGKEY" | b"SHARDING_KEY" => traits.sharding_key = Some(value),
-                b"TRAN_MSG" if value.eq_ignore_ascii_case(b"true") => {
-                    let remark = "transactional messages are not built yet; the message was not stored";
-                    return Err(Refusal::new(response::NO_PERMISSION, remark));
-                }
-                timer if timer.starts_with(b"TIMER_") => traits.timer.see(timer, text(value)),
-                _ => {}
-            }
-        }
-        if traits.delay.is_some() {
-            // The level wins.
-            traits.unclean |= traits.timer.is_some();
-            traits.timer = TimerWish::default();
-        }
-        Ok(traits)
-    }
-
-    /// What RocketMQ calls such a message, when it is to be delivered at once.
-    fn kind(&self) -> MessageKind {
-        if self.sharding_key.is_some() { MessageKind::Fifo } else { MessageKind::Normal }
-    }
-
-    /// The properties fit to be followed by others: without what no client may store, the last pair terminated.
-    fn clean(&self, source: &'a [u8]) -> Cow<'a, [u8]> {
-        if !self.unclean && source.last().is_none_or(|last| *last == properties::VALUE_END) {
-            return Cow::Borrowed(source);
-        }
-        let mut clean = Vec::with_capacity(source.len() + 1);
-        properties::copy_where(&mut clean, source, |name| {
-            let timer = matches!(name, b"TIMER_DELAY_SEC" | b"TIMER_DELAY_MS" | b"TIMER_DELIVER_MS");
-            name != properties::POP_CK.as_bytes()
-                && name != properties::CRC32.as_bytes()
-                && !(timer && self.delay.is_some())
-        });
-        Cow::Owned(clean)
-    }
 }
 
 impl Accepted<'_> {

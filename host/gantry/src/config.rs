@@ -3,6 +3,7 @@
 //! [`keys`] is the one table of what can be set; everything else here follows from it. Reading never stops at the first
 //! problem, and a file with a problem is not used at all.
 
+mod bindings;
 mod cluster;
 mod document;
 pub(crate) mod explain;

@@ -118,6 +118,7 @@ impl Node {
         let control = control::Control {
             ready: ready.clone(),
             started,
+            name_server: name_server.as_ref().map(|running| running.server.clone()),
             brokers: brokers.iter().map(RunningBroker::observed).collect(),
             plugins: plugins.clone(),
             alerts: telemetry.alerts.clone(),

@@ -86,7 +86,21 @@ impl fmt::Display for Labels {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// Whatever comes in: what is taken is within the limits and written and read back the same.
+        #[test]
+        fn what_is_taken_is_within_the_limits(text in "[a-c=,./ ä]{0,40}|([a-z]{1,3}=[a-z]{1,3},?){0,20}") {
+            if let Ok(labels) = Labels::parse(&text) {
+                prop_assert!(labels.iter().count() <= LABELS_MAX);
+                prop_assert!(labels.iter().all(|(name, value)| legal(name) && legal(value)));
+                prop_assert_eq!(Labels::parse(&labels.to_string()), Ok(labels));
+            }
+        }
+    }
 
     #[test]
     fn labels_are_read_as_they_are_written() {

@@ -37,7 +37,7 @@ impl Rig {
     }
 
     fn place(&self, topic: &str, named: Option<u32>, key: Option<&str>) -> Place {
-        self.broker.topics.get(topic).unwrap().place(&self.broker.select, named, key.map(str::as_bytes), 10)
+        self.broker.topics.get(topic).unwrap().place(&self.broker.select, named, || key.map(str::as_bytes), 10)
     }
 
     /// Stores a message where it belongs; its queue.

@@ -89,7 +89,7 @@ pub(crate) fn file(head: &str, nodes: &str) -> String {
         for key in KEYS.iter().filter(|key| key.section() == format!("{section}[]")) {
             comment(&mut out, key);
             let _ = match &key.default {
-                Value::Required => writeln!(out, "# {} = {}", key.name(), example(key.path)),
+                Value::Required | Value::Absent => writeln!(out, "# {} = {}", key.name(), example(key.path)),
                 Value::Empty => writeln!(out, "# {} = {{}}", key.name()),
                 default => writeln!(out, "# {} = {default}", key.name()),
             };
@@ -98,10 +98,13 @@ pub(crate) fn file(head: &str, nodes: &str) -> String {
     out
 }
 
-/// Values of required keys in the commented-out examples.
+/// Values of keys without a default in the commented-out examples.
 fn example(path: &str) -> &'static str {
     match path {
         "plugin[].file" => "\"plugins/region.wasm\"",
+        "plugin[].deadline_ms" => "5",
+        "plugin[].sha256" => "\"e3b0c442...\"",
+        "plugin[].shadow_differs_max_percent" => "20",
         "alert_webhook[].url" => "\"http://127.0.0.1:9093\"",
         "filter[].topic" | "balancer[].topic" => "\"orders\"",
         "filter[].group" => "\"eu-billing\"",

@@ -113,7 +113,7 @@ fn balancers_are_checked() {
             ("orders", "billing", false, vec!["assign"]),
         ]
     );
-    assert!(config.plugins.is_empty(), "filters only");
+    assert_eq!(config.plugins[0].world, gantry_plugin::World::QueueBalancer);
     let zone = |client: &str| config.zones.of_client(client, [127, 0, 0, 1].into());
     assert_eq!((zone("10.2.0.7@1").as_deref(), zone("10.2.0.8@1")), (Some("az1"), None));
     let node = config.node(None).unwrap();
@@ -177,7 +177,8 @@ fn a_whole_cluster_is_read() {
 fn differences_compare_what_is_in_effect() {
     let base = parse("[broker]\nflush = 'sync'\n[[plugin]]\nname='a'\nfile='a'").unwrap();
     let same =
-        parse("# a comment\n[broker]\nflush_timeout_ms = 5000\n[[plugin]]\nname='a'\nfile='a'\ndeadline_ms=5").unwrap();
+        parse("# a comment\n[broker]\nflush_timeout_ms = 5000\n[[plugin]]\nname='a'\nfile='a'\nmemory_limit_mib=16")
+            .unwrap();
     assert!(base.document.differences(&same.document).is_empty());
     let other = parse("[broker]\nflush = 'async'\n[[plugin]]\nname='a'\nfile='b'").unwrap();
     let differing: Vec<(String, Reload)> =

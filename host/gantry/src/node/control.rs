@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use gantry_namesrv::NameServer;
 use gantry_plugin::PluginHost;
 use gantry_telemetry::alert::Alerts;
 use serde::Serialize;
@@ -15,6 +16,7 @@ use crate::control::{Answer, Request, server::Handler};
 pub(crate) struct Control {
     pub(crate) ready: Ready,
     pub(crate) started: Instant,
+    pub(crate) name_server: Option<NameServer>,
     pub(crate) brokers: Vec<Observed>,
     pub(crate) plugins: Option<PluginHost>,
     pub(crate) alerts: Alerts,
@@ -83,6 +85,14 @@ impl Control {
             "name_server": name_server,
             "http": http,
             "data": data,
+            "routes": self.name_server.as_ref().map(|server| {
+                let routes = server.metrics();
+                json!({
+                    "asked": routes.asked.get(),
+                    "faults": routes.faults.get(),
+                    "overruled": routes.overruled.get(),
+                })
+            }),
             "brokers": self.brokers.iter().map(Observed::status).collect::<Vec<_>>(),
             "config": self.live.state(),
         })

@@ -22,6 +22,8 @@ pub(crate) struct RunningNameServer {
     pub(crate) reachable: SocketAddr,
     /// What its listener counts.
     pub(crate) listener: Arc<Metrics>,
+    /// What status is told from.
+    pub(crate) server: NameServer,
     cancel: CancellationToken,
     tasks: TaskTracker,
 }
@@ -43,9 +45,9 @@ impl Bound {
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
         let name_server = NameServer::new(options);
         tasks.spawn(name_server.clone().expire(cancel.clone()));
-        tasks.spawn(self.0.serve(Arc::new(name_server), cancel.clone()));
+        tasks.spawn(self.0.serve(Arc::new(name_server.clone()), cancel.clone()));
         let advertised = SocketAddr::new(plan.advertised, local.port());
-        RunningNameServer { advertised, reachable: reachable(local), listener, cancel, tasks }
+        RunningNameServer { advertised, reachable: reachable(local), listener, server: name_server, cancel, tasks }
     }
 }
 

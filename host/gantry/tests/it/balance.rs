@@ -165,9 +165,9 @@ fn any_broker_answers_and_an_operator_takes_one_out() {
     assert_eq!((one.terminate(), two.terminate()), (Some(0), Some(0)));
 }
 
-/// What `[[balancer]]` asks for is checked, and said not to be there yet.
+/// Queues and routes are decided about as RocketMQ has it until the plugin is there.
 #[test]
-fn a_balancer_in_the_file_is_answered_for() {
+fn a_balancer_whose_plugin_is_not_there_leaves_everything_to_the_broker() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cluster.toml");
     let text = "[[plugin]]\nname='p'\nfile='p.wasm'\nworld='queue-balancer'\n\
@@ -178,5 +178,5 @@ fn a_balancer_in_the_file_is_answered_for() {
     assert_eq!((&balance["select_asked"], &balance["assign_faults"]), (&0.into(), &0.into()), "{balance}");
     assert_eq!(node.terminate(), Some(0));
     let said = fs::read_to_string(folder.path().join("node.log")).unwrap();
-    assert!(said.contains("queue-balancer plugins are not run yet: select-queue, route of topic orders"), "{said}");
+    assert!(said.contains("plugin refused, nothing serves its bindings: the file cannot be read"), "{said}");
 }

@@ -191,3 +191,61 @@ impl ClusterField {
         Ok(ClusterField { cluster: text(header, "cluster")?.into_owned() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::{
+        code::request,
+        frame::{Codec, FRAME_BYTES_MAX, Frame},
+        header::Head,
+    };
+
+    fn parse(codec: Codec, write: impl FnOnce(&mut FrameWriter<'_, '_>)) -> Result<BrokerHeartbeat, RequestError> {
+        let (head, mut bytes) = (Head::oneway(request::BROKER_HEARTBEAT, 1), BytesMut::new());
+        let mut writer = FrameWriter::new(&mut bytes, codec, &head);
+        write(&mut writer);
+        writer.finish(b"");
+        let (frame, _) = Frame::parse(&bytes, FRAME_BYTES_MAX).unwrap().unwrap();
+        BrokerHeartbeat::parse(&frame.header)
+    }
+
+    #[test]
+    fn a_heartbeat_is_read_as_it_is_written() {
+        let broker = BrokerFields { cluster: "c".into(), name: "b".into(), address: "127.0.0.1:10911".into(), id: 0 };
+        let load = BrokerLoad {
+            in_flight: 1,
+            send_micros: 2,
+            flush_backlog_bytes: u64::MAX,
+            dispatch_backlog_bytes: 4,
+            disk_used_percent: 100,
+            messages_in_per_s: 6,
+            recent_errors: 7,
+        };
+        let full = BrokerHeartbeat { broker: broker.clone(), labels: Some("disk=nvme".into()), load: Some(load) };
+        let bare = BrokerHeartbeat { broker, labels: None, load: None };
+        for codec in [Codec::Json, Codec::Binary] {
+            for heartbeat in [&full, &bare] {
+                assert_eq!(parse(codec, |ext| heartbeat.write(ext)).as_ref(), Ok(heartbeat));
+            }
+        }
+    }
+
+    /// As RocketMQ's broker writes it, and with values that are none.
+    #[test]
+    fn a_javas_heartbeat_tells_no_load() {
+        let java = [("brokerAddr", "10.0.0.1:10911"), ("brokerName", "b"), ("clusterName", "c"), ("maxOffset", "7")];
+        let with = |more: &'static [(&str, &str)]| {
+            let fields = java.iter().chain(more);
+            parse(Codec::Json, |ext| fields.clone().for_each(|(name, value)| _ = ext.ext(name, *value)))
+        };
+        assert_eq!(with(&[]).unwrap().load, None);
+        assert_eq!(with(&[("gantryInFlight", "-1")]).unwrap().load, None);
+        let odd = with(&[("gantryInFlight", "3"), ("gantrySendMicros", "fast"), ("gantryDiskUsedPercent", "700")]);
+        let expected = BrokerLoad { in_flight: 3, disk_used_percent: 100, ..BrokerLoad::default() };
+        assert_eq!(odd.unwrap().load, Some(expected));
+        assert!(parse(Codec::Json, |ext| _ = ext.ext("brokerName", "b")).is_err(), "who lives must be said");
+    }
+}
