@@ -16,6 +16,7 @@ use crate::{
     assign::{self, AssignMetrics, DecidedShares, ModeTable, RouteViews},
     clients::Clients,
     consumer_offsets::{self, ConsumerOffsets},
+    filter_costs::FilterCost,
     flow::{Flow, FlowLevel},
     groups::GroupTable,
     holds,
@@ -28,6 +29,7 @@ use crate::{
     schedule::{self, Delivered},
     select::{SelectMetrics, board},
     serve::BrokerService,
+    sql::SqlSubscriptions,
     timer::{self, TimerMetrics, Timers},
     topics::TopicTable,
 };
@@ -51,6 +53,7 @@ pub struct Broker {
     /// What deciders said of groups' queues.
     pub(crate) shares: DecidedShares,
     pub(crate) plugins: PluginHost,
+    pub(crate) sql: SqlSubscriptions,
     /// Properties that every stored message gets, encoded.
     pub(crate) stamp: Vec<u8>,
     /// Places for held pulls.
@@ -98,6 +101,7 @@ impl Broker {
             timers: Timers::open(store.clone(), disk, options.clone(), options.holds.timed_messages.clone())?,
             clients: Clients::new(options.clients_max),
             queue_locks: QueueLocks::default(),
+            sql: SqlSubscriptions::new(options.sql92),
             stamp,
             parked: Arc::new(Semaphore::new(options.parked_pulls_max.min(Semaphore::MAX_PERMITS))),
             blocking_pulls: Arc::new(Semaphore::new(options.blocking_pulls_max)),
@@ -141,6 +145,11 @@ impl Broker {
     /// How busy it was in the second before.
     pub fn load(&self) -> BrokerLoad {
         self.load.current()
+    }
+
+    /// What the SQL92 subscriptions of each group cost, by topic and group.
+    pub fn filter_costs(&self) -> Vec<FilterCost> {
+        self.sql.costs.all()
     }
 
     /// How full each of its limited resources is.

@@ -17,6 +17,8 @@ use gantry_protocol::{
 use gantry_remoting::Peer;
 use parking_lot::RwLock;
 
+use crate::sql::Compiled;
+
 /// What a client is written in, and which release of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Make {
@@ -50,9 +52,17 @@ pub(crate) struct Connections {
 
 struct Group {
     members: BTreeMap<String, Member>,
-    subscriptions: HashMap<String, Arc<Subscription>>,
+    subscriptions: HashMap<String, Told>,
     message_model: MessageModel,
     consume_type: ConsumeType,
+}
+
+/// A subscription as the group's latest heartbeat has it.
+#[derive(Clone)]
+pub(crate) struct Told {
+    pub(crate) subscription: Arc<Subscription>,
+    /// Its SQL92 expression, from the first pull on that needs it until the expression changes.
+    pub(crate) sql: Arc<Compiled>,
 }
 
 #[derive(Default)]
@@ -81,7 +91,7 @@ pub(crate) enum Subscribed {
     /// The group is there, but does not subscribe to the topic.
     NoTopic,
     /// The subscription.
-    To(Arc<Subscription>, MessageModel),
+    To(Told, MessageModel),
 }
 
 /// The registry is full.
@@ -222,7 +232,7 @@ impl Clients {
         let registry = self.registry.read();
         let Some(group) = registry.consumers.get(group) else { return Subscribed::NoGroup };
         match group.subscriptions.get(topic) {
-            Some(subscription) => Subscribed::To(subscription.clone(), group.message_model),
+            Some(told) => Subscribed::To(told.clone(), group.message_model),
             None => Subscribed::NoTopic,
         }
     }
@@ -285,17 +295,21 @@ fn join(
 }
 
 /// Takes the newer of each subscription and drops topics that the heartbeat no longer names; `true` when that changed anything.
-fn subscribe(known: &mut HashMap<String, Arc<Subscription>>, told: &[Subscription]) -> bool {
+fn subscribe(known: &mut HashMap<String, Told>, told: &[Subscription]) -> bool {
     let mut changed = false;
     for subscription in told {
-        match known.get(&subscription.topic) {
-            Some(old) if old.sub_version >= subscription.sub_version => {}
-            old => {
-                // A newer version with the same expression is the client's own bookkeeping, no news for the others.
-                changed |= old.is_none_or(|old| old.sub_string != subscription.sub_string);
-                known.insert(subscription.topic.clone(), Arc::new(subscription.clone()));
-            }
+        let old = known.get(&subscription.topic);
+        if old.is_some_and(|old| old.subscription.sub_version >= subscription.sub_version) {
+            continue;
         }
+        // A newer version with the same expression is the client's own bookkeeping, no news for the others.
+        let same = old.filter(|old| {
+            let old = &*old.subscription;
+            old.sub_string == subscription.sub_string && old.expression_type == subscription.expression_type
+        });
+        changed |= same.is_none();
+        let sql = same.map(|old| old.sql.clone()).unwrap_or_default();
+        known.insert(subscription.topic.clone(), Told { subscription: Arc::new(subscription.clone()), sql });
     }
     let topics: HashSet<&str> = told.iter().map(|subscription| subscription.topic.as_str()).collect();
     let before = known.len();

@@ -85,15 +85,11 @@ impl Broker {
             .map_err(|error| Refusal::new(response::SYSTEM_ERROR, error.to_string()))
     }
 
-    /// A consumer asks whether its kind of subscription is taken. Only tags are, until SQL92 is built.
+    /// A consumer asks, before it starts, whether its subscription can be served.
     pub(crate) fn check_client_config(&self, body: &[u8]) -> Result<(), Refusal> {
         let config = CheckClientConfig::parse(body).map_err(|error| malformed("client config", &error))?;
         match config.subscription_data {
-            Some(subscription) if !subscription.is_tag() => {
-                let kind = subscription.expression_type.unwrap_or_default();
-                let remark = format!("The broker does not support consumer to filter message by {kind}");
-                Err(Refusal::new(response::SYSTEM_ERROR, remark))
-            }
+            Some(subscription) if !subscription.is_tag() => self.check_expression(&config.group, &subscription),
             _ => Ok(()),
         }
     }

@@ -81,6 +81,8 @@ pub struct BrokerOptions {
     pub zones: Zones,
     /// Who decides about queues and members.
     pub deciders: Deciders,
+    /// Whether groups may select messages by SQL92 expressions. RocketMQ's `enablePropertyFilter`, which is off by default.
+    pub sql92: bool,
     /// Whose requests may change topics and groups.
     pub admin: AccessList,
     /// Region stored in every message and told to producers.
@@ -129,6 +131,7 @@ impl BrokerOptions {
             labels: Labels::default(),
             zones: Zones::default(),
             deciders: Deciders::default(),
+            sql92: true,
             admin: AccessList::default(),
             region: "DefaultRegion".to_owned(),
             holds: Holds::default(),

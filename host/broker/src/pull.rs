@@ -7,14 +7,14 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::BytesMut;
-use gantry_filter::Selector;
+use gantry_filter::{Selector, sql::SqlFilter};
 use gantry_model::{
     name::RETRY_PREFIX,
     offset::QueueOffset,
     subscription::{Subscription, TYPE_TAG},
     sys_flag,
 };
-use gantry_plugin::{Binding, OnError};
+use gantry_plugin::Binding;
 use gantry_protocol::{
     body::heartbeat::MessageModel,
     code::{request, response},
@@ -37,9 +37,11 @@ const HOLD_RETRY: Duration = Duration::from_millis(500);
 /// What a pull reads from, once its checks have passed.
 pub(crate) struct Source {
     pub(crate) queue: Arc<Queue>,
-    pub(crate) subscription: Arc<Subscription>,
-    /// Topic and group whose bound filter decides; `None` where none may (retry topics).
-    pub(crate) filtered: Option<(String, String)>,
+    subscription: Arc<Subscription>,
+    /// The subscription's expression, if it is one of SQL92 that decides here.
+    sql: Option<Arc<SqlFilter>>,
+    /// Topic and group whose filters decide; `None` where none may (retry topics).
+    filtered: Option<(String, String)>,
     pub(crate) messages_max: usize,
     /// Where what is delivered is counted.
     pub(crate) traffic: Arc<GroupTraffic>,
@@ -173,24 +175,29 @@ async fn scan(
 ) -> Result<Scan, ScanError> {
     // Looked up for every look: a filter bound or unbound while the pull waits counts from then on.
     let bound = source.filtered.as_ref().and_then(|(topic, group)| broker.plugins.binding(topic, group));
-    let selector = Selector::new(source.subscription.clone(), bound.clone());
+    let selector = source.selector(broker, bound.clone());
     if !selector.wants_blocking() {
-        match crate::scan::scan(&broker.store, &broker.options, source, on_error(&bound), selector, from, Wait::Never) {
+        match crate::scan::scan(&broker.store, &broker.options, source, selector, from, Wait::Never) {
             Err(ScanError::WouldBlock) => {}
             done => return done,
         }
     }
     let (worker, source) = (broker.clone(), source.clone());
     let blocking = move || {
-        let on_error = on_error(&bound);
-        let selector = Selector::new(source.subscription.clone(), bound);
-        crate::scan::scan(&worker.store, &worker.options, &source, on_error, selector, from, Wait::Allowed)
+        let selector = source.selector(&worker, bound);
+        crate::scan::scan(&worker.store, &worker.options, &source, selector, from, Wait::Allowed)
     };
     broker.run_blocking(since, blocking).await.map_err(ScanError::Refused)?
 }
 
-fn on_error(bound: &Option<Arc<Binding>>) -> OnError {
-    bound.as_ref().map_or(OnError::Hold, |binding| binding.on_error())
+impl Source {
+    /// Subscription, functions and bound filter as they are now.
+    fn selector(&self, broker: &Broker, bound: Option<Arc<Binding>>) -> Selector {
+        let (Some(sql), Some((topic, group))) = (&self.sql, &self.filtered) else {
+            return Selector::new(self.subscription.clone(), bound);
+        };
+        Selector::sql(sql.clone(), &|plugin, argument| broker.function(topic, group, plugin, argument), bound)
+    }
 }
 
 impl Broker {
@@ -216,49 +223,58 @@ impl Broker {
             );
             return Err(Refusal::new(response::INVALID_PARAMETER, remark));
         };
-        let subscription = self.pull_subscription(code, pull, group.consume_broadcast_enable)?;
+        let (subscription, sql) = self.pull_subscription(code, pull, group.consume_broadcast_enable)?;
         // Retried messages were judged when they were first delivered.
         let exempt = pull.topic.starts_with(RETRY_PREFIX);
         let filtered = (!exempt).then(|| (pull.topic.clone(), pull.group.clone()));
         let messages_max = usize::try_from(pull.max_messages).unwrap_or(0).clamp(1, self.options.pull_messages_max);
         let traffic = topic.traffic.group(&pull.group);
-        Ok(Source { queue: queue.clone(), subscription, filtered, messages_max, traffic })
+        Ok(Source { queue: queue.clone(), subscription, sql, filtered, messages_max, traffic })
     }
 
+    /// The subscription that counts for a pull: the one that it carries, else the one of the group's heartbeats. With its
+    /// compiled expression if it is one of SQL92.
     fn pull_subscription(
         &self,
         code: i32,
         pull: &PullRequest,
         may_broadcast: bool,
-    ) -> Result<Arc<Subscription>, Refusal> {
-        let subscription = if pull.sys_flag & sys_flag::PULL_SUBSCRIPTION != 0 {
+    ) -> Result<(Arc<Subscription>, Option<Arc<SqlFilter>>), Refusal> {
+        let (subscription, compiled, bad_expression) = if pull.sys_flag & sys_flag::PULL_SUBSCRIPTION != 0 {
             let expression = pull.subscription.as_deref().unwrap_or("*");
             let kind = pull.expression_type.clone().unwrap_or_else(|| TYPE_TAG.to_owned());
-            Arc::new(Subscription { expression_type: Some(kind), ..Subscription::from_tags(&pull.topic, expression) })
+            let subscription = if kind == TYPE_TAG {
+                Subscription::from_tags(&pull.topic, expression)
+            } else {
+                let (topic, sub_string) = (pull.topic.clone(), expression.to_owned());
+                Subscription { expression_type: Some(kind), topic, sub_string, ..Subscription::default() }
+            };
+            (Arc::new(subscription), None, response::SUBSCRIPTION_PARSE_FAILED)
         } else {
             let missing = || {
                 let remark = format!("the consumer's group {} has no subscription of topic {}", pull.group, pull.topic);
                 Refusal::new(response::SUBSCRIPTION_NOT_EXIST, remark)
             };
-            let Subscribed::To(known, model) = self.clients.subscription(&pull.group, &pull.topic) else {
+            let Subscribed::To(told, model) = self.clients.subscription(&pull.group, &pull.topic) else {
                 return Err(missing());
             };
             if model == MessageModel::Broadcasting && !may_broadcast {
                 let remark = format!("the consumer group[{}] can not consume by broadcast way", pull.group);
                 return Err(Refusal::new(response::NO_PERMISSION, remark));
             }
-            if code == request::PULL_MESSAGE && known.sub_version < pull.sub_version {
+            if code == request::PULL_MESSAGE && told.subscription.sub_version < pull.sub_version {
                 let remark = "the consumer's subscription not latest".to_owned();
                 return Err(Refusal::new(response::SUBSCRIPTION_NOT_LATEST, remark));
             }
-            known
+            (told.subscription, Some(told.sql), response::FILTER_DATA_NOT_EXIST)
         };
-        if !subscription.is_tag() {
-            let kind = subscription.expression_type.as_deref().unwrap_or_default();
-            let remark = format!("The broker does not support consumer to filter message by {kind}");
-            return Err(Refusal::new(response::SYSTEM_ERROR, remark));
+        if subscription.is_tag() {
+            return Ok((subscription, None));
         }
-        Ok(subscription)
+        let compiled =
+            compiled.unwrap_or_else(|| self.sql.requested(&pull.group, &pull.topic, &subscription.sub_string));
+        let sql = self.compiled(&compiled, &pull.group, &subscription, bad_expression)?;
+        Ok((subscription, Some(sql)))
     }
 }
 

@@ -91,13 +91,12 @@ pub(crate) fn scan(
     store: &Store,
     options: &BrokerOptions,
     source: &Source,
-    on_error: OnError,
     mut selector: Selector,
     from: QueueOffset,
     wait: Wait,
 ) -> Result<Scan, ScanError> {
     let mut scan = Scan { filter: selector.label(), ..Scan::nothing(from) };
-    let mut look = Look { store, options, source, on_error, wait, read: Vec::new(), picked: Vec::new() };
+    let mut look = Look { store, options, source, wait, read: Vec::new(), picked: Vec::new() };
     let mut scanned = 0;
     let mut entries = Vec::with_capacity(ENTRIES_PER_READ);
     while scanned < options.pull_scan_max {
@@ -134,7 +133,6 @@ struct Look<'a> {
     store: &'a Store,
     options: &'a BrokerOptions,
     source: &'a Source,
-    on_error: OnError,
     wait: Wait,
     read: Vec<u8>,
     picked: Vec<(QueueOffset, QueueEntry)>,
@@ -231,7 +229,7 @@ impl Look<'_> {
                     }
                     Verdict::Undecided => {
                         let reason = selector.undecided_reason();
-                        if self.on_error == OnError::Hold {
+                        if selector.on_error() == OnError::Hold {
                             scan.next = offset;
                             scan.held_because = Some(reason);
                             return Ok(Some(Stop::Held));

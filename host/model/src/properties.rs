@@ -125,6 +125,25 @@ pub fn find_str<'a>(properties: &'a [u8], name: &str) -> Option<&'a str> {
     find(properties, name).and_then(|value| std::str::from_utf8(value).ok())
 }
 
+/// Walks an encoded property string once and notes in `found` the value of each of `names` (as many), of duplicates the
+/// last; what the message lacks is left as it was. Names hold no separator, so comparing one together with the separator
+/// that follows finds the name's end without searching for it.
+pub fn find_all<'p>(properties: &'p [u8], names: &[impl AsRef<[u8]>], found: &mut [Option<&'p [u8]>]) {
+    let mut rest = properties;
+    while !rest.is_empty() {
+        let end = memchr::memchr(VALUE_END, rest).unwrap_or(rest.len());
+        let pair = &rest[..end];
+        rest = rest.get(end + 1..).unwrap_or_default();
+        for (name, found) in names.iter().zip(&mut *found) {
+            let name = name.as_ref();
+            // A pair without a value does not count, it does not take away an earlier one either.
+            if pair.len() > name.len() + 1 && pair[name.len()] == NAME_END && pair.starts_with(name) {
+                *found = Some(&pair[name.len() + 1..]);
+            }
+        }
+    }
+}
+
 /// The value of TAGS when it is UTF-8. Asked of every message, and most have none: one search over all says so faster than
 /// a walk from pair to pair.
 pub fn tags(properties: &[u8]) -> Option<&str> {
@@ -163,6 +182,8 @@ fn terminate(properties: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -201,5 +222,19 @@ mod tests {
         let mut copy = Vec::new();
         copy_where(&mut copy, &properties, |name| name != b"a");
         assert_eq!(copy, b"b\x012\x02");
+    }
+
+    proptest! {
+        #[test]
+        fn one_walk_finds_what_a_search_for_each_name_finds(
+            encoded in prop::collection::vec(prop::sample::select(b"ab\x01\x02x1-".to_vec()), 0..60),
+        ) {
+            let names = ["a", "b", "ab", "x1"];
+            let mut found = [None; 4];
+            find_all(&encoded, &names, &mut found);
+            for (name, found) in names.iter().zip(found) {
+                prop_assert_eq!(found, find(&encoded, name), "{}", name);
+            }
+        }
     }
 }

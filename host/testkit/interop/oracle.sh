@@ -78,6 +78,7 @@ storePathRootDir=$store/store
 storePathCommitLog=$store/store/commitlog
 mappedFileSizeCommitLog=67108864
 autoCreateTopicEnable=true
+enablePropertyFilter=true
 # The oracle shares its disk with compilers: it must not stop taking messages at 75 % full.
 diskMaxUsedSpaceRatio=95
 CONF

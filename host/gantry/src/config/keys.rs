@@ -89,6 +89,9 @@ pub(crate) static KEYS: &[Key] = &[
          answered MESSAGE_ILLEGAL. It may be longer than messages are kept."),
     key("broker.recall_enabled", Bool, Value::Bool(true), Restart,
         "Whether producers may recall timed messages that are not delivered yet; RocketMQ's default is no."),
+    key("broker.sql92", Bool, Value::Bool(true), Restart,
+        "Whether consumers may select messages by SQL92 expressions over properties (MessageSelector.bySql). RocketMQ's \
+         enablePropertyFilter, whose default is no; with false such a consumer is refused as there."),
 
     key("store.segment_size_bytes", int(MIB, GIB, "bytes"), n(GIB), Restart,
         "Length of each file of the commit log. A data directory keeps the value that it was made with."),
@@ -321,6 +324,7 @@ pub(crate) static MOVED: &[(&str, &str)] = &[
     ("autoCreateSubscriptionGroup", "it is `auto_create_groups` in [broker]"),
     ("defaultTopicQueueNums", "it is `default_topic_queues` in [broker]"),
     ("maxMessageSize", "it is `message_bytes_max` in [broker]"),
+    ("enablePropertyFilter", "it is `sql92` in [broker]"),
     ("mapedFileSizeCommitLog", "it is `segment_size_bytes` in [store]"),
     ("mappedFileSizeCommitLog", "it is `segment_size_bytes` in [store]"),
     ("timerMaxDelaySec", "it is `timer_delay_max_s` in [broker]"),

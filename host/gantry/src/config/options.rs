@@ -99,6 +99,7 @@ impl Config {
             timer_delay_max_s: number("broker.timer_delay_max_s"),
             recall_enabled: self.document.boolean("broker.recall_enabled"),
             zones: self.zones.clone(),
+            sql92: self.document.boolean("broker.sql92"),
             admin: self.admin.clone(),
             region: self.document.text("broker.region").to_owned(),
             ..BrokerOptions::new(self.document.text("cluster.name"), name, advertised, data)

@@ -213,6 +213,7 @@ impl Observed {
             "flush_us": self.store.metrics().flush_us.get(),
             "flow": self.broker.flow(),
             "balance": self.balance(),
+            "sql92": self.broker.filter_costs(),
             "scrub": self.scrub(),
             "damages": self.store.damages(),
             "retention": self.retention(),

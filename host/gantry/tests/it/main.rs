@@ -11,6 +11,7 @@ mod node;
 mod process;
 mod query;
 mod reload;
+mod sql92;
 mod store;
 mod telemetry;
 mod timers;

@@ -44,6 +44,39 @@ func tagFilter(e *env) (string, error) {
 	return fmt.Sprintf("%d of %d messages", len(wanted), len(all)), box.exactly(wanted)
 }
 
+func sqlFilter(e *env) (string, error) {
+	topic, _, err := e.topic(topicQueues)
+	if err != nil {
+		return "", err
+	}
+	var wanted, all []*primitive.Message
+	for _, region := range []string{"eu", "us", ""} {
+		messages := newMessages(topic, region+"-", 20)
+		for i, m := range messages {
+			if region != "" {
+				m.WithProperty("region", region)
+			}
+			m.WithProperty("amount", fmt.Sprint(i*20))
+			if region == "eu" && i*20 > 100 {
+				wanted = append(wanted, m)
+			}
+		}
+		all = append(all, messages...)
+	}
+	box := &inbox{}
+	selector := consumer.MessageSelector{Type: consumer.SQL92, Expression: "region = 'eu' AND amount > 100"}
+	if _, err := e.pushSelected(topic, selector, box.listen); err != nil {
+		return "", err
+	}
+	if err := e.send(all); err != nil {
+		return "", err
+	}
+	if err := box.awaitAll(deliveryLimit, wanted); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%d of %d messages", len(wanted), len(all)), box.exactly(wanted)
+}
+
 func broadcasting(e *env) (string, error) {
 	topic, _, err := e.topic(topicQueues)
 	if err != nil {

@@ -131,6 +131,11 @@ func (e *env) send(messages []*primitive.Message) error {
 
 // push starts a consumer that reads a new group's topic from the first message on.
 func (e *env) push(topic, tags string, listener listener, options ...consumer.Option) (rocketmq.PushConsumer, error) {
+	return e.pushSelected(topic, consumer.MessageSelector{Type: consumer.TAG, Expression: tags}, listener, options...)
+}
+
+func (e *env) pushSelected(topic string, selector consumer.MessageSelector, listener listener,
+	options ...consumer.Option) (rocketmq.PushConsumer, error) {
 	options = append([]consumer.Option{
 		consumer.WithNsResolver(e.resolver),
 		consumer.WithGroupName(e.name("group")),
@@ -141,8 +146,7 @@ func (e *env) push(topic, tags string, listener listener, options ...consumer.Op
 	if err != nil {
 		return nil, err
 	}
-	err = c.Subscribe(topic, consumer.MessageSelector{Type: consumer.TAG, Expression: tags}, listener)
-	if err != nil {
+	if err := c.Subscribe(topic, selector, listener); err != nil {
 		return nil, err
 	}
 	if err := c.Start(); err != nil {

@@ -26,6 +26,7 @@ var cases = []testCase{
 	{"batch-send", time.Minute, batchSend},
 	{"pull", time.Minute, pull},
 	{"tag-filter", time.Minute, tagFilter},
+	{"sql-filter", time.Minute, sqlFilter},
 	{"broadcasting", time.Minute, broadcasting},
 	{"push-clustering", 90 * time.Second, pushClustering},
 	{"orderly", time.Minute, orderly},

@@ -13,6 +13,7 @@ import gantry.interop.cases.RefusalCases;
 import gantry.interop.cases.RetryCases;
 import gantry.interop.cases.SendCases;
 import gantry.interop.cases.SizeCases;
+import gantry.interop.cases.SqlCases;
 import gantry.interop.cases.SubscriptionCases;
 import gantry.interop.cases.TimerCases;
 import java.util.List;
@@ -29,8 +30,8 @@ public final class Main {
 
     private static final List<Case> CASES = Stream.of(
             SendCases.ALL, RefusalCases.ALL, SizeCases.ALL, AdminCases.ALL, PullCases.ALL, LitePullCases.ALL,
-            SubscriptionCases.ALL, ClusteringCases.ALL, AssignmentCases.ALL, OrderlyCases.ALL, RetryCases.ALL,
-            TimerCases.ALL, OffsetCases.ALL, BinaryHeaderCases.ALL, BulkCases.ALL)
+            SubscriptionCases.ALL, SqlCases.ALL, ClusteringCases.ALL, AssignmentCases.ALL, OrderlyCases.ALL,
+            RetryCases.ALL, TimerCases.ALL, OffsetCases.ALL, BinaryHeaderCases.ALL, BulkCases.ALL)
         .flatMap(List::stream)
         .toList();
 
