@@ -2,8 +2,11 @@
 
 use gantry_plugin_sdk::prelude::*;
 
-/// A figure of a broker's load, and the value below which nobody is called busy, whatever the others do.
-const FIGURES: [(fn(&Load) -> f64, f64); 4] = [
+/// A figure of a broker's load.
+type Figure = fn(&Load) -> f64;
+
+/// Each with the value below which nobody is called busy, whatever the others do.
+const FIGURES: [(Figure, f64); 4] = [
     (|load| load.in_flight.into(), 1_000.0),
     (|load| load.send_micros.into(), 50_000.0),
     (|load| load.backlog_bytes as f64, (64 << 20) as f64),
@@ -50,7 +53,7 @@ impl Overload {
 }
 
 /// The middle one of all values; of an even number the lower, so that of two brokers one can be too busy.
-fn middle(loads: &[&Load], figure: fn(&Load) -> f64) -> f64 {
+fn middle(loads: &[&Load], figure: Figure) -> f64 {
     let mut values: Vec<f64> = loads.iter().map(|load| figure(load)).collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(0.0)

@@ -9,11 +9,13 @@
 //!
 //! | derived series | labels | |
 //! |---|---|---|
-//! | `gantry_plugin_queue_skew` | `topic` | the fullest queue divided by the mean; 1 = even, n = all in one of n queues |
-//! | `gantry_plugin_queue_hottest` | `topic` | number of that queue |
+//! | `gantry_plugin_queue_rate_skew` | `topic` | the fullest queue divided by the mean; 1 = even, n = all in one of n queues |
+//! | `gantry_plugin_queue_rate_hottest` | `topic` | number of that queue |
+//!
+//! With `by = "depth"` they are `gantry_plugin_queue_depth_skew` and `gantry_plugin_queue_depth_hottest`: load it twice to see both.
 //!
 //! Reads one series a queue: `gantry_queue_messages_in_total` or `gantry_queue_depth_messages`, with the labels `topic` and `queue_id`.
-//! The alert `hot-queue` of `standard-alerts` looks at `gantry_plugin_queue_skew`.
+//! The alert `hot-queue` of `standard-alerts` looks at the skew.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -69,9 +71,10 @@ impl MetricHook for QueueSkew {
     }
 
     fn families(&self) -> Vec<Family> {
+        let [skew, hottest] = self.names();
         vec![
-            Family::gauge("queue_skew", &["topic"], "The fullest queue of a topic divided by the mean of all."),
-            Family::gauge("queue_hottest", &["topic"], "Number of the fullest queue of a topic."),
+            Family::gauge(skew, &["topic"], "The fullest queue of a topic divided by the mean of all."),
+            Family::gauge(hottest, &["topic"], "Number of the fullest queue of a topic."),
         ]
     }
 
@@ -79,6 +82,7 @@ impl MetricHook for QueueSkew {
         if let By::Rate(growth) = &mut self.by {
             growth.follow(feed);
         }
+        let [skew, hottest] = self.names();
         let mut topics: BTreeMap<&str, Queues> = BTreeMap::new();
         for series in feed.named(self.series()).filter(|series| series.label("is_system") != "true") {
             let Ok(number) = series.label("queue_id").parse() else { continue };
@@ -87,8 +91,8 @@ impl MetricHook for QueueSkew {
         let judged =
             topics.into_iter().filter(|(_, queues)| queues.count > 1 && queues.sum > 0.0 && queues.sum >= self.least);
         for (topic, queues) in judged.take(TOPICS_MAX) {
-            out.set("queue_skew", &[topic], queues.top.0 * queues.count as f64 / queues.sum);
-            out.set("queue_hottest", &[topic], queues.top.1);
+            out.set(skew, &[topic], queues.top.0 * queues.count as f64 / queues.sum);
+            out.set(hottest, &[topic], queues.top.1);
         }
     }
 }
@@ -98,6 +102,14 @@ impl QueueSkew {
         match self.by {
             By::Rate(_) => MESSAGES_IN,
             By::Depth => DEPTH,
+        }
+    }
+
+    /// Of skew and hottest queue.
+    fn names(&self) -> [&'static str; 2] {
+        match self.by {
+            By::Rate(_) => ["queue_rate_skew", "queue_rate_hottest"],
+            By::Depth => ["queue_depth_skew", "queue_depth_hottest"],
         }
     }
 

@@ -13,8 +13,9 @@ fn queues(feed: TestFeed, name: &str, topic: &str, values: &[f64]) -> TestFeed {
     })
 }
 
-fn skew(topic: &str, skew: f64, hottest: f64) -> Vec<(String, f64)> {
-    vec![(format!("queue_skew{{topic={topic:?}}}"), skew), (format!("queue_hottest{{topic={topic:?}}}"), hottest)]
+fn skew(by: &str, topic: &str, skew: f64, hottest: f64) -> Vec<(String, f64)> {
+    let named = |name: &str| format!("queue_{by}_{name}{{topic={topic:?}}}");
+    vec![(named("skew"), skew), (named("hottest"), hottest)]
 }
 
 #[test]
@@ -23,7 +24,7 @@ fn the_fullest_queue_against_the_mean_by_rate() {
     let tick = |values: &[f64]| queues(TestFeed::new(), "gantry_queue_messages_in_total", "orders", values);
     assert!(plugin.tick(0, &tick(&[5e6, 0.0, 0.0, 0.0])).is_empty());
     // 100, 100, 500 and 100 in 10 s: the mean is 200, the fullest 2.5 times that.
-    assert_eq!(plugin.tick(10_000, &tick(&[5e6 + 100.0, 100.0, 500.0, 100.0])), skew("orders", 2.5, 2.0));
+    assert_eq!(plugin.tick(10_000, &tick(&[5e6 + 100.0, 100.0, 500.0, 100.0])), skew("rate", "orders", 2.5, 2.0));
 }
 
 #[test]
@@ -33,7 +34,7 @@ fn by_depth_and_only_with_enough_to_compare() {
     let feed = depth(TestFeed::new(), "deep", &[0.0, 3_000.0]);
     let feed = depth(feed, "shallow", &[0.0, 999.0]);
     let feed = depth(feed, "single", &[9_000.0]);
-    assert_eq!(plugin.tick(0, &feed), skew("deep", 2.0, 1.0));
+    assert_eq!(plugin.tick(0, &feed), skew("depth", "deep", 2.0, 1.0));
 }
 
 #[test]
