@@ -77,3 +77,10 @@ impl std::ops::Deref for Binding {
         &self.params
     }
 }
+
+impl BrokerOffer {
+    /// A label of the broker, if it has it.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.labels.iter().find(|label| label.name == name).map(|label| label.value.as_str())
+    }
+}

@@ -14,6 +14,7 @@ pub enum SeriesKind {
 /// One series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
+    id: u32,
     name: String,
     kind: SeriesKind,
     labels: Vec<(String, String)>,
@@ -24,7 +25,12 @@ pub struct Series {
 
 impl Series {
     pub(crate) fn new(name: String, kind: SeriesKind, labels: Vec<(String, String)>) -> Self {
-        Series { name, kind, labels, value: f64::NAN, previous: None, rate: None }
+        Series { id: 0, name, kind, labels, value: f64::NAN, previous: None, rate: None }
+    }
+
+    /// Its number, as long as it is there.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
     }
 
     /// Its name.
@@ -92,7 +98,7 @@ impl Feed {
     }
 
     pub(crate) fn add(&mut self, id: u32, series: Series) {
-        self.series.insert(id, series);
+        self.series.insert(id, Series { id, ..series });
     }
 
     pub(crate) fn remove(&mut self, ids: &[u32]) {

@@ -55,10 +55,13 @@ mod column;
 pub mod export;
 mod feed;
 mod filter;
+mod growth;
+pub mod hash;
 pub mod host;
 mod message;
 pub mod metric;
 mod params;
+pub mod rendezvous;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
@@ -68,6 +71,7 @@ pub use column::{Cells, Column, Columns, Field, Shape, Source, SystemField};
 pub use feed::{Feed, Series, SeriesKind};
 pub use filter::{Filter, Subscription, Verdict};
 pub use gantry_plugin_macros::{Columns, alert_hook, balancer, filter, metric_hook};
+pub use growth::Growth;
 pub use message::Message;
 pub use metric::MetricHook;
 pub use params::Params;

@@ -1,4 +1,4 @@
-use gantry_plugin_sdk::testing::{TestHost, TestMessage, TestFilter};
+use gantry_plugin_sdk::testing::{TestFilter, TestHost, TestMessage};
 
 use super::PropertyFilter;
 

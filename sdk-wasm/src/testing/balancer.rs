@@ -2,6 +2,7 @@
 
 use crate::{
     balancer::{Assignment, Balancer, BrokerOffer, Decides, Load, Member, Placement, QueuePlace, QueueState, SendHint},
+    bindings::filter::gantry::plugin::types::Pair,
     export,
 };
 
@@ -33,6 +34,20 @@ impl<B: Balancer + Decides> TestBalancer<B> {
     /// How it spreads messages over queues.
     pub fn place(&mut self, queues: &[QueueState]) -> Result<Placement, String> {
         self.balancer.place(&self.topic, queues)
+    }
+
+    /// The weights by which it spreads messages over queues.
+    ///
+    /// # Panics
+    /// When the plugin refuses, wants to be asked for each message, or answers for another number of queues.
+    pub fn weights(&mut self, queues: &[QueueState]) -> Vec<u32> {
+        match self.place(queues).expect("the plugin answers") {
+            Placement::Weights(weights) => {
+                assert_eq!(weights.len(), queues.len(), "one weight a queue");
+                weights
+            }
+            Placement::PerMessage => panic!("it wants to be asked for each message"),
+        }
     }
 
     /// Its queue for a message of 100 bytes with this sharding key.
@@ -72,6 +87,25 @@ impl BrokerOffer {
             write_queues: 8,
             load: None,
         }
+    }
+
+    /// The same broker in a zone.
+    #[must_use]
+    pub fn in_zone(self, zone: &str) -> Self {
+        BrokerOffer { zone: zone.into(), ..self }
+    }
+
+    /// The same broker with one label more.
+    #[must_use]
+    pub fn labelled(mut self, name: &str, value: &str) -> Self {
+        self.labels.push(Pair { name: name.into(), value: value.into() });
+        self
+    }
+
+    /// The same broker, so busy.
+    #[must_use]
+    pub fn loaded(self, load: Load) -> Self {
+        BrokerOffer { load: Some(load), ..self }
     }
 }
 

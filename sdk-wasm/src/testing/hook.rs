@@ -1,5 +1,7 @@
 //! Metric and alert hooks under test.
 
+use std::collections::BTreeMap;
+
 use crate::{
     alert::{Alert, AlertHook},
     feed::{Feed, Series, SeriesKind},
@@ -43,23 +45,20 @@ fn follow(known: &mut Feed, next_id: &mut u32, wants: &[String], at_ms: u64, fee
             None => want == name,
         })
     };
-    let shown: Vec<&(Series, f64)> = feed.0.iter().filter(|(series, _)| wanted(series.name())).collect();
-    let same = |a: &Series, b: &Series| a.name() == b.name() && a.labels() == b.labels();
-    let gone: Vec<u32> =
-        known.ids().filter(|(_, old)| !shown.iter().any(|(series, _)| same(series, old))).map(|(id, _)| id).collect();
-    known.remove(&gone);
+    type Identity = (String, Vec<(String, String)>);
+    let identity = |series: &Series| -> Identity { (series.name().into(), series.labels().into()) };
+    let mut before: BTreeMap<Identity, u32> = known.ids().map(|(id, series)| (identity(series), id)).collect();
     let (mut ids, mut values) = (Vec::new(), Vec::new());
-    for (series, value) in shown {
-        let id = known.ids().find(|(_, old)| same(series, old)).map(|(id, _)| id).unwrap_or_else(|| {
+    for (series, value) in feed.0.iter().filter(|(series, _)| wanted(series.name())) {
+        let id = before.remove(&identity(series)).unwrap_or_else(|| {
             *next_id += 1;
+            known.add(*next_id, series.clone());
             *next_id
         });
-        if !known.ids().any(|(found, _)| found == id) {
-            known.add(id, series.clone());
-        }
         ids.push(id);
         values.push(*value);
     }
+    known.remove(&before.into_values().collect::<Vec<_>>());
     known.apply(at_ms, &ids, &values);
 }
 
