@@ -2,9 +2,16 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use gantry_base::metric::{Family, Sink};
 use gantry_filter::sql::SqlCost;
 use parking_lot::Mutex;
 use serde::Serialize;
+
+static MESSAGES: Family = Family::counter(
+    "gantry_sql92_messages_total",
+    "Messages judged by a group's SQL92 subscription, by what it evaluated to.",
+);
+static TIME: Family = Family::counter("gantry_sql92_seconds_total", "Time spent evaluating it, without its functions.");
 
 /// Pairs of topic and group whose costs are kept apart. Beyond it those that no subscription uses any more make room, and
 /// if none does, the cost of a new pair is not kept.
@@ -49,6 +56,20 @@ impl FilterCosts {
             kept.insert(pair, cost.clone());
         }
         cost
+    }
+
+    /// Tells all of them.
+    pub(crate) fn collect(&self, out: &mut dyn Sink) {
+        for cost in self.all() {
+            let labels = [("topic", cost.topic.as_str()), ("consumer_group", cost.group.as_str())];
+            let false_count = cost.messages.saturating_sub(cost.passed + cost.nulls + cost.errors);
+            for (result, count) in
+                [("true", cost.passed), ("false", false_count), ("null", cost.nulls), ("error", cost.errors)]
+            {
+                out.number(&MESSAGES, &[labels[0], labels[1], ("result", result)], count as f64);
+            }
+            out.number(&TIME, &labels, cost.nanoseconds as f64 / 1e9);
+        }
     }
 
     /// All of them, by topic, then group.

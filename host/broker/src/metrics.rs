@@ -126,6 +126,7 @@ impl Broker {
         self.collect_lags(out);
         self.collect_timers(out);
         self.collect_flow(out);
+        self.sql.costs.collect(out);
         self.store.collect(out);
     }
 

@@ -146,16 +146,15 @@ impl Broker {
         Ok(())
     }
 
-    /// The plugin behind `wasm(plugin, argument)` for a group's subscription of a topic. There is none: plugins serve the
-    /// topics and groups that the configuration binds them to.
+    /// The plugin behind `wasm(plugin, argument)` for a group's subscription of a topic.
     pub(crate) fn function(
         &self,
-        _topic: &str,
-        _group: &str,
-        _plugin: &str,
-        _argument: Option<&str>,
+        topic: &str,
+        group: &str,
+        plugin: &str,
+        argument: Option<&str>,
     ) -> Result<Arc<Binding>, String> {
-        Err("this broker has no plugins that are called by name".to_owned())
+        self.plugins.function(plugin, topic, group, argument)
     }
 }
 

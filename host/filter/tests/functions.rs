@@ -14,7 +14,7 @@ use gantry_model::{
     offset::{PhysicalOffset, QueueOffset},
     properties,
 };
-use gantry_plugin::{Binding, BindingSpec, HostOptions, OnError, PluginHost, PluginSpec};
+use gantry_plugin::{Binding, BindingSpec, HostOptions, OnError, PluginConfig, PluginHost, PluginSpec};
 use gantry_plugin_build::{Output, Toolchain};
 
 use Verdict::{Deliver, Skip, Undecided};
@@ -71,7 +71,7 @@ impl Rig {
 
     /// Applies all bindings, and waits until each serves or is known not to.
     fn apply(&self) {
-        self.host.apply(self.plugins.clone(), self.bindings.clone()).unwrap();
+        self.host.apply(PluginConfig::of_filters(self.plugins.clone(), self.bindings.clone())).unwrap();
         for spec in &self.bindings {
             let binding = self.function(&spec.topic).unwrap();
             loop {
@@ -245,7 +245,7 @@ fn a_function_that_is_replaced_is_found_again() {
     let filter = rig.compile("region = 'us' OR wasm('eu')");
     let selector = || Selector::sql(filter.clone(), &|name, _| rig.function(name), None);
     let old = rig.function("eu").unwrap();
-    rig.host.apply(vec![], vec![]).unwrap();
+    rig.host.apply(PluginConfig::default()).unwrap();
     assert_eq!(judge(&mut selector(), &["region=us", "region=eu"]), [Deliver, Undecided]);
     let gone = judge(&mut selector(), &["region=eu"]);
     assert_eq!(gone, [Undecided]);

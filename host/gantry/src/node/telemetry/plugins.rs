@@ -16,15 +16,15 @@ static SWAPS: Family = Family::counter("gantry_plugins_swaps_total", "Versions p
 static REFUSALS: Family = Family::counter("gantry_plugins_refusals_total", "Files and configurations refused.");
 static COUNTERS: Family =
     Family::counter("gantry_plugins_counter_total", "Counters that plugins keep themselves, by name.");
-static CALLS: Family = Family::counter("gantry_filter_calls_total", "Calls into the plugin, by what it filters.");
+static CALLS: Family = Family::counter("gantry_plugins_calls_total", "Calls into the plugin, by what it is used for.");
 static MESSAGES: Family = Family::counter(
     "gantry_filter_messages_total",
     "Messages judged, by verdict; a message that is held counts as undecided each time that it is tried.",
 );
-static FAULTS: Family = Family::counter("gantry_filter_faults_total", "Calls that failed, by cause.");
+static FAULTS: Family = Family::counter("gantry_plugins_faults_total", "Calls that failed, by cause.");
 static TIME: Family =
-    Family::counter("gantry_filter_seconds_total", "Time spent judging, with what extracting properties took.");
-static RESTING: Family = Family::gauge("gantry_filter_resting", "1 while the filter rests after too many faults.");
+    Family::counter("gantry_plugins_seconds_total", "Time spent in the plugin, with what extracting properties took.");
+static RESTING: Family = Family::gauge("gantry_plugins_resting", "1 while the plugin rests after too many faults.");
 
 /// Tells all of them.
 pub(super) fn collect(plugins: &[PluginStatus], out: &mut dyn Sink) {
@@ -45,14 +45,18 @@ pub(super) fn collect(plugins: &[PluginStatus], out: &mut dyn Sink) {
         }
         for binding in &plugin.bindings {
             let [topic, group] = [("topic", binding.topic.as_str()), ("consumer_group", binding.group.as_str())];
-            let labels = [name, topic, group];
+            // Calls of one plugin in a group's subscriptions differ by their argument alone.
+            let (kind, arg) = (("kind", binding.kind), ("arg", binding.arg.as_deref().unwrap_or_default()));
+            let labels = [name, kind, topic, group, arg];
             out.number(&CALLS, &labels, binding.calls as f64);
             out.number(&TIME, &labels, binding.nanoseconds as f64 / 1e9);
             out.number(&RESTING, &labels, one_if(binding.breaker == BreakerState::Open));
             for (verdict, count) in
                 [("deliver", binding.delivered), ("skip", binding.skipped), ("undecided", binding.undecided)]
             {
-                out.number(&MESSAGES, &[name, topic, group, ("verdict", verdict)], count as f64);
+                if matches!(binding.kind, "filter" | "subscription") {
+                    out.number(&MESSAGES, &[name, kind, topic, group, arg, ("verdict", verdict)], count as f64);
+                }
             }
             let faults = binding.faults;
             for (cause, count) in [
