@@ -63,7 +63,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Replace a bound filter under load and audit every message against the version that judged it
+    /// Replace plugins of all four kinds under load; audit every message against the version that judged it, and every order
     Swap {
         /// Passed on, for example --reloads 200 --rate 20000
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -115,6 +115,8 @@ fn run(task: Task) -> Result<()> {
         Task::Exchange { arguments } => with_node("exchange", &arguments),
         Task::Compare { arguments } => with_node("compare", &arguments),
         Task::Swap { mut arguments } => {
+            wasm::build_plugins()?;
+            arguments.extend(["--plugins".to_owned(), wasm::plugin_dir()?.display().to_string()]);
             arguments.extend(["--guest".to_owned(), wasm::build_versioned_guest()?.display().to_string()]);
             with_node("swap", &arguments)
         }
