@@ -23,6 +23,10 @@ static DROPPED: Family = Family::counter(
     "gantry_metrics_dropped_series_total",
     "Series left out, each time that they were gathered, because there are more than telemetry.series_max.",
 );
+static REPEATED: Family = Family::counter(
+    "gantry_metrics_repeated_series_total",
+    "Series left out, each time that they were gathered, because they were told before: a mistake of this program.",
+);
 static FAILED: Family =
     Family::counter("gantry_metrics_failed_sources_total", "Times that a source failed within and was left out.");
 static TOOK: Family =
@@ -70,6 +74,7 @@ struct Registered {
 #[derive(Default)]
 struct About {
     dropped: Counter,
+    repeated: Counter,
     failed: Counter,
     /// Of the gathering before: series, and seconds that it took.
     last: Mutex<(usize, f64)>,
@@ -146,6 +151,7 @@ impl Inner {
         }
         let snapshot = collector.snapshot;
         self.about.dropped.add(snapshot.dropped());
+        self.about.repeated.add(snapshot.repeated());
         if wants.is_none() {
             *self.about.last.lock() = (snapshot.len(), begun.elapsed().as_secs_f64());
         }
@@ -159,6 +165,7 @@ impl About {
         out.number(&SERIES, &[], series as f64);
         out.number(&TOOK, &[], took_s);
         out.counter(&DROPPED, &self.dropped);
+        out.counter(&REPEATED, &self.repeated);
         out.counter(&FAILED, &self.failed);
     }
 }
@@ -212,10 +219,10 @@ mod tests {
             }
         });
         let snapshot = registry.gather().await.unwrap();
-        assert_eq!((snapshot.len(), snapshot.dropped()), (10, 94));
+        assert_eq!((snapshot.len(), snapshot.dropped()), (10, 95));
         tokio::time::sleep(FRESH_FOR).await;
         let next = registry.gather().await.unwrap();
-        assert_eq!(value(&next, "gantry_metrics_dropped_series_total")[0].1, 94.0);
+        assert_eq!(value(&next, "gantry_metrics_dropped_series_total")[0].1, 95.0);
     }
 
     #[tokio::test]

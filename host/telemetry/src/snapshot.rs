@@ -1,8 +1,15 @@
 //! All series at one moment.
 
-use std::{borrow::Cow, collections::BTreeMap, ops::Range};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    hash::{Hash, Hasher},
+    ops::Range,
+};
 
 use gantry_base::metric::{Distribution, Family, Kind, Labels, Sink};
+
+use rustc_hash::{FxHashSet, FxHasher};
 
 use crate::{labels, wants::Wants};
 
@@ -18,6 +25,7 @@ pub struct Snapshot {
     text: String,
     series: usize,
     dropped: u64,
+    repeated: u64,
 }
 
 #[derive(Debug)]
@@ -108,6 +116,11 @@ impl Snapshot {
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
+
+    /// Series that were left out, because they were told before: Prometheus would refuse all for the sake of one.
+    pub fn repeated(&self) -> u64 {
+        self.repeated
+    }
 }
 
 /// Fills a snapshot. What is told while common labels are set gets those in front of its own that it does not have itself:
@@ -117,12 +130,14 @@ pub(crate) struct Collector<'a> {
     series_max: usize,
     wants: Option<&'a Wants>,
     common: String,
+    /// Of the name and labels of every series.
+    seen: FxHashSet<u64>,
 }
 
 impl<'a> Collector<'a> {
     pub(crate) fn new(series_max: usize, wants: Option<&'a Wants>, at_ms: u64) -> Self {
         let snapshot = Snapshot { at_ms, ..Snapshot::default() };
-        Collector { snapshot, series_max, wants, common: String::new() }
+        Collector { snapshot, series_max, wants, common: String::new(), seen: FxHashSet::default() }
     }
 
     /// Labels of everything that is told from now on.
@@ -165,6 +180,13 @@ impl<'a> Collector<'a> {
             snapshot.text.push_str(&self.common);
         }
         labels::push(&mut snapshot.text, labels);
+        let mut hasher = FxHasher::default();
+        (&family.name, &snapshot.text[start as usize..]).hash(&mut hasher);
+        if !self.seen.insert(hasher.finish()) {
+            snapshot.text.truncate(start as usize);
+            snapshot.repeated += weight as u64;
+            return;
+        }
         gathered.samples.push((start..snapshot.text.len() as u32, value));
         snapshot.series += weight;
     }
@@ -193,6 +215,19 @@ impl Sink for Collector<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_series_is_there_twice() {
+        static LOAD: Family = Family::gauge("load", "L.");
+        let mut collector = Collector::new(10, None, 0);
+        collector.number(&LOAD, &[("cpu", "0")], 1.0);
+        collector.number(&LOAD, &[("cpu", "0")], 2.0);
+        collector.number(&LOAD, &[("cpu", "1")], 3.0);
+        let snapshot = collector.snapshot;
+        let values: Vec<&Value> = snapshot.family("load").unwrap().samples(0).map(|sample| sample.value).collect();
+        assert_eq!(values, [&Value::Number(1.0), &Value::Number(3.0)]);
+        assert_eq!((snapshot.len(), snapshot.repeated(), snapshot.dropped()), (2, 1, 0));
+    }
 
     #[test]
     fn no_label_is_there_twice() {
