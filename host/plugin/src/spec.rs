@@ -176,7 +176,7 @@ pub(crate) fn merged_params(plugin: &PluginSpec, own: &[(String, String)]) -> Ve
     params
 }
 
-pub(crate) fn override_param(params: &mut Vec<(String, String)>, name: &str, value: &str) {
+fn override_param(params: &mut Vec<(String, String)>, name: &str, value: &str) {
     match params.iter_mut().find(|(found, _)| found == name) {
         Some((_, old)) => *old = value.to_owned(),
         None => params.push((name.to_owned(), value.to_owned())),

@@ -123,10 +123,7 @@ fn last_tick(ticks: &[Tick], instance: &Version) -> Result<Value, String> {
 
 /// A version of the same code that serves this case alone.
 fn open(case: &Case, ground: &Ground, version: &Version) -> Result<Version, Refusal> {
-    let mut params = version.wiring.params.clone();
-    for (name, value) in &case.params {
-        crate::spec::override_param(&mut params, name, value);
-    }
+    let params: Vec<(String, String)> = case.params.clone().into_iter().collect();
     let kind = match version.code.world {
         World::MessageFilter => Kind::Filter,
         World::QueueBalancer => Kind::Balancer,

@@ -17,7 +17,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub(crate) struct Case {
     pub(crate) name: String,
-    /// Laid over the configuration's.
+    /// All that the plugin is opened with: a case is its author's promise, whatever a configuration says.
     #[serde(default)]
     pub(crate) params: BTreeMap<String, String>,
     #[serde(default = "case_topic")]

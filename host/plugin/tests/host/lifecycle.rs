@@ -33,8 +33,8 @@ fn a_version_that_fails_its_own_cases_is_not_put_in_service() {
     let rig = serving();
     let case = |expect: &str| {
         format!(
-            r#"[{{ "name": "eu passes", "message": {{ "properties": {{ "region": "eu" }} }}, "expect": "deliver" }},
-                {{ "name": "us", "message": {{ "properties": {{ "region": "us" }} }}, "expect": "{expect}" }},
+            r#"[{{ "name": "eu passes", "params": {{ "property": "region", "equals": "eu" }}, "message": {{ "properties": {{ "region": "eu" }} }}, "expect": "deliver" }},
+                {{ "name": "us", "params": {{ "property": "region", "equals": "eu" }}, "message": {{ "properties": {{ "region": "us" }} }}, "expect": "{expect}" }},
                 {{ "name": "by tag", "params": {{ "property": "TAGS", "equals": "a" }},
                   "message": {{ "tag": "a", "body": "x" }}, "expect": "deliver" }}]"#
         )
