@@ -86,7 +86,7 @@ async fn main() -> Result<()> {
     for (name, _) in OTHERS {
         let file = arguments.plugins.join(format!("{name}.wasm"));
         let module = std::fs::read(&file).with_context(|| format!("{}", file.display()))?;
-        let other = Other { name, module, file: folder.path().join(format!("{name}.wasm")) };
+        let other = Other { module, file: folder.path().join(format!("{name}.wasm")) };
         other.install(0)?;
         others.push(other);
     }
@@ -177,7 +177,6 @@ fn install(shared: &Shared, guest: &[u8], version: u64, plugin: &Path) -> Result
 
 /// A plugin whose versions differ by their bytes alone.
 struct Other {
-    name: &'static str,
     module: Vec<u8>,
     file: PathBuf,
 }
