@@ -8,7 +8,10 @@ mod metric;
 
 use std::marker::PhantomData;
 
-pub(crate) use self::{balancer::decisions, filter::open as open_filter, hook::Followed};
+pub(crate) use self::hook::Followed;
+// For the test doubles.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use self::{balancer::decisions, filter::open as open_filter};
 
 /// Name and version of the plugin's own package.
 pub trait Identity {

@@ -9,5 +9,5 @@ mod scaffold;
 mod toolchain;
 
 pub use build::{BuildError, Built, Output};
-pub use scaffold::{ScaffoldError, new_project};
+pub use scaffold::{ScaffoldError, World, new_project};
 pub use toolchain::{DEBIAN_PACKAGES, Missing, TARGET, Toolchain};

@@ -1,4 +1,4 @@
-//! A new plugin project: a filter that works, a test of it, and the SDK beside it.
+//! A new plugin project: a plugin of the chosen world that works, tests of it, its cases, and the SDK beside it.
 //!
 //! The SDK travels in this program and is written into the project's `sdk/`: the project then builds with this program and
 //! cargo's registry alone, against exactly the contract that this program speaks.
@@ -11,13 +11,58 @@ use std::{
 /// Longest name, in bytes.
 const NAME_LEN_MAX: usize = 64;
 
-/// Files of the project, with `{{name}}` for its name and `{{lib}}` for the name of its module.
-const TEMPLATE: [(&str, &str); 4] = [
-    ("Cargo.toml", include_str!("../templates/Cargo.toml.in")),
-    ("README.md", include_str!("../templates/README.md")),
-    (".gitignore", "target/\n"),
-    ("src/lib.rs", include_str!("../templates/src/lib.rs")),
-];
+/// Files of a project, with `{{name}}` for its name and `{{lib}}` for the name of its module, in paths too.
+type Template = [(&'static str, &'static str); 3];
+
+macro_rules! template {
+    ($world:literal) => {
+        [
+            ("README.md", include_str!(concat!("../templates/", $world, "/README.md"))),
+            ("src/lib.rs", include_str!(concat!("../templates/", $world, "/src/lib.rs"))),
+            ("{{lib}}.cases.json", include_str!(concat!("../templates/", $world, "/cases.json"))),
+        ]
+    };
+}
+/// What a plugin is for; the contract calls it its world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum World {
+    /// Decides which messages a consumer group sees.
+    MessageFilter,
+    /// Decides where messages go and who consumes them.
+    QueueBalancer,
+    /// Makes metrics of metrics.
+    MetricHook,
+    /// Makes alerts of metrics.
+    AlertHook,
+}
+
+impl World {
+    /// All of them.
+    pub const ALL: [World; 4] = [World::MessageFilter, World::QueueBalancer, World::MetricHook, World::AlertHook];
+
+    /// As the contract and the configuration spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            World::MessageFilter => "message-filter",
+            World::QueueBalancer => "queue-balancer",
+            World::MetricHook => "metric-hook",
+            World::AlertHook => "alert-hook",
+        }
+    }
+
+    fn template(self) -> Template {
+        match self {
+            World::MessageFilter => template!("message-filter"),
+            World::QueueBalancer => template!("queue-balancer"),
+            World::MetricHook => template!("metric-hook"),
+            World::AlertHook => template!("alert-hook"),
+        }
+    }
+}
+
+/// Files that are the same in every world.
+const SHARED: [(&str, &str); 2] =
+    [("Cargo.toml", include_str!("../templates/Cargo.toml.in")), (".gitignore", "target/\n")];
 
 macro_rules! sdk {
     ($($path:literal),* $(,)?) => {
@@ -83,8 +128,8 @@ pub enum ScaffoldError {
     },
 }
 
-/// Makes the project `name` in the folder `parent` and returns its path.
-pub fn new_project(parent: &Path, name: &str) -> Result<PathBuf, ScaffoldError> {
+/// Makes the project `name`, a plugin of `world`, in the folder `parent` and returns its path.
+pub fn new_project(parent: &Path, name: &str, world: World) -> Result<PathBuf, ScaffoldError> {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
     let begins_well = name.starts_with(|c: char| c.is_ascii_lowercase());
     // A package of these names would collide with what every project depends on.
@@ -96,8 +141,9 @@ pub fn new_project(parent: &Path, name: &str) -> Result<PathBuf, ScaffoldError> 
     if project.exists() {
         return Err(ScaffoldError::Exists(project));
     }
-    for (path, text) in TEMPLATE {
-        write(&project.join(path), &text.replace("{{name}}", name).replace("{{lib}}", &name.replace('-', "_")))?;
+    let fill = |text: &str| text.replace("{{name}}", name).replace("{{lib}}", &name.replace('-', "_"));
+    for (path, text) in SHARED.into_iter().chain(world.template()) {
+        write(&project.join(fill(path)), &fill(text))?;
     }
     for (path, text) in SDK {
         write(&project.join("sdk").join(path), text)?;
@@ -139,10 +185,30 @@ mod tests {
     fn names_are_checked_and_nothing_is_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         for bad in ["", "Orders", "1st", "a/b", "..", "naïve", "gantry-plugin-sdk", &"n".repeat(65)] {
-            assert!(matches!(new_project(folder.path(), bad), Err(ScaffoldError::Name(_))), "{bad}");
+            let refused = new_project(folder.path(), bad, World::MessageFilter);
+            assert!(matches!(refused, Err(ScaffoldError::Name(_))), "{bad}");
         }
-        let project = new_project(folder.path(), "eu-orders").unwrap();
+        let project = new_project(folder.path(), "eu-orders", World::MessageFilter).unwrap();
         assert!(fs::read_to_string(project.join("Cargo.toml")).unwrap().contains("name = \"eu-orders\""));
-        assert!(matches!(new_project(folder.path(), "eu-orders"), Err(ScaffoldError::Exists(_))));
+        let again = new_project(folder.path(), "eu-orders", World::AlertHook);
+        assert!(matches!(again, Err(ScaffoldError::Exists(_))));
+    }
+
+    #[test]
+    fn every_world_has_its_template() {
+        let folder = tempfile::tempdir().unwrap();
+        for world in World::ALL {
+            let project = new_project(folder.path(), &format!("my-{}", world.name()), world).unwrap();
+            let lib = format!("my_{}", world.name().replace('-', "_"));
+            let readme = fs::read_to_string(project.join("README.md")).unwrap();
+            assert!(readme.contains(&format!("world = \"{}\"", world.name())), "{readme}");
+            assert!(project.join(format!("{lib}.cases.json")).is_file());
+            let mut found = Vec::new();
+            files_under(&project, "", &mut found);
+            for path in found.iter().filter(|path| !path.starts_with("sdk/")) {
+                let text = fs::read_to_string(project.join(path)).unwrap();
+                assert!(!path.contains("{{") && !text.contains("{{name") && !text.contains("{{lib"), "{path}");
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! | parameter | default | |
 //! |---|---|---|
 //! | `strategy` | `AVG` | `AVG`, `AVG_BY_CIRCLE`, `CONSISTENT_HASH` or `MACHINE_ROOM_NEARBY` |
-//! | `virtual_nodes` | 10 | points of each consumer on the ring of `CONSISTENT_HASH`, 1 to 1000 |
+//! | `virtual_nodes` | 10 | points of each consumer on the ring of `CONSISTENT_HASH`, 1 to 200 |
 //! | `within` | `AVG` | how `MACHINE_ROOM_NEARBY` shares out the queues of a zone: `AVG`, `AVG_BY_CIRCLE` or `CONSISTENT_HASH` |
 //!
 //! - `AVG`: blocks of neighbouring queues, the first consumers one queue more when it does not come out even.

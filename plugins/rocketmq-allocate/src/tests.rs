@@ -87,7 +87,7 @@ fn parameters_that_cannot_work_are_refused_with_a_sentence() {
             &[("strategy", "MACHINE_ROOM_NEARBY"), ("within", "MACHINE_ROOM_NEARBY")],
             "`within` is \"MACHINE_ROOM_NEARBY\"",
         ),
-        (&[("strategy", "CONSISTENT_HASH"), ("virtual_nodes", "0")], "expected 1 to 1000"),
+        (&[("strategy", "CONSISTENT_HASH"), ("virtual_nodes", "0")], "expected 1 to 200"),
         (&[("virtual_nodes", "10")], "`virtual_nodes` is of CONSISTENT_HASH"),
     ];
     for (params, expected) in cases {
