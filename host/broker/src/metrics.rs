@@ -25,7 +25,7 @@ pub(crate) use self::{
     timers::DueCounts,
     traffic::{GroupTraffic, MessageKind, Tally, Traffic, counts_as_sent},
 };
-use crate::broker::Broker;
+use crate::{broker::Broker, topics::Topic};
 
 static PROCESSOR_WATERMARK: Family =
     Family::gauge("rocketmq_processor_watermark", "Requests that wait to be served, by the kind of work.");
@@ -33,6 +33,8 @@ static BROKER_PERMISSION: Family = Family::gauge(
     "rocketmq_broker_permission",
     "What the broker does: 4 reads, 2 writes, 6 both; 4 while sends are refused.",
 );
+static QUEUE_MESSAGES_IN: Family =
+    Family::counter("gantry_queue_messages_in_total", "Messages that each queue got since it was made.");
 static TOPIC_NUMBER: Family = Family::gauge("rocketmq_topic_number", "Topics, system topics included.");
 static GROUP_NUMBER: Family = Family::gauge("rocketmq_consumer_group_number", "Consumer groups.");
 static TOPIC_CREATION: Family =
@@ -107,6 +109,20 @@ impl Creations {
     }
 }
 
+/// How many messages each queue of a topic got, for whoever looks for uneven ones; system topics have none of that.
+fn collect_queues(topic: &Topic, out: &mut dyn Sink) {
+    let name = topic.config.topic_name.as_str();
+    if is_system_topic(name) || !topic.counts_as_sent {
+        return;
+    }
+    for (queue_id, queue) in topic.queues.iter().enumerate() {
+        let end = queue.end().get();
+        if end > 0 {
+            out.number(&QUEUE_MESSAGES_IN, &[("topic", name), ("queue_id", &queue_id.to_string())], end as f64);
+        }
+    }
+}
+
 impl Broker {
     /// Tells everything that this broker and its store count, without the labels that say which broker it is. May read the
     /// disk.
@@ -117,6 +133,7 @@ impl Broker {
         for topic in topics.values() {
             topic.traffic.retain_groups(|group| self.groups.get(group).is_some());
             topic.traffic.collect(&topic.config, out);
+            collect_queues(topic, out);
         }
         self.metrics.topic_creations.collect(&TOPIC_CREATION, out);
         self.metrics.group_creations.collect(&GROUP_CREATION, out);
