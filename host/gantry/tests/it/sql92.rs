@@ -1,6 +1,6 @@
 //! SQL92 subscriptions over the network: carried by pulls, told by heartbeats, checked before a consumer starts.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use gantry_client::{Client, ClientError, Message, Options, Pull, PullResult, PullStatus, Queue};
 use gantry_model::{
@@ -19,7 +19,7 @@ use gantry_protocol::{
     request::pull::PullRequest,
 };
 
-use crate::process::{Node, PATIENCE};
+use crate::process::{Node, PATIENCE, stdout_of};
 
 const BROKER: &str = "broker-a";
 
@@ -27,7 +27,7 @@ const BROKER: &str = "broker-a";
 struct Rig {
     node: Node,
     client: Client,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Rig {
@@ -37,7 +37,7 @@ impl Rig {
         std::fs::write(&file, config).unwrap();
         let node = Node::start(folder.path(), &["--config", file.to_str().unwrap()]);
         let client = Client::new(vec![node.address("name_server")], Options::default());
-        let rig = Rig { node, client, _folder: folder };
+        let rig = Rig { node, client, folder };
         rig.client.put_topic(&rig.address(), &TopicConfig::new("orders", 1, Perm::READ_WRITE)).await.unwrap();
         rig
     }
@@ -50,10 +50,16 @@ impl Rig {
         self.send_to("orders", body, pairs).await;
     }
 
+    /// Sends, and waits until the message can be pulled.
     async fn send_to(&self, topic: &str, body: &str, pairs: &[(&str, &str)]) {
         let message = Message::new(topic, body.to_owned());
         let message = pairs.iter().fold(message, |message, (name, value)| message.property(name, value));
-        self.client.producer("p").send(&message).await.unwrap();
+        let sent = self.client.producer("p").send(&message).await.unwrap();
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while self.client.max_offset(&sent.queue).await.unwrap() <= sent.queue_offset {
+            assert!(tokio::time::Instant::now() < deadline, "{body} is not in its queue");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// One pull that carries its subscription.
@@ -185,7 +191,7 @@ async fn pulls_that_carry_an_expression_get_what_it_selects() {
     assert_eq!(remark, "the expression type is \"XPATH\"; TAG and SQL92 are known");
     let (code, remark) = refused(rig.pull(0, TYPE_SQL92, "wasm('eu') OR region = 'eu'", Duration::ZERO).await);
     assert_eq!(code, response::SUBSCRIPTION_PARSE_FAILED);
-    assert!(remark.starts_with("SQL92 expression: wasm('eu') cannot be used: "), "{remark}");
+    assert_eq!(remark, "SQL92 expression: wasm('eu') cannot be used: there is no plugin \"eu\"");
 }
 
 #[tokio::test]
@@ -263,4 +269,47 @@ async fn what_is_retried_was_judged_before() {
     rig.send_to("%RETRY%g", "again", &[("region", "us")]).await;
     let found = rig.pull_of("%RETRY%g", 0, TYPE_SQL92, "region = 'eu'", Duration::ZERO).await.unwrap();
     assert_eq!(bodies(&found.body), ["again"]);
+}
+
+/// The shipped property filter, which delivers what is of the region `eu`, as `cluster.toml` has it.
+fn with_plugin() -> String {
+    let target = Path::new(env!("CARGO_BIN_EXE_gantry")).ancestors().nth(2).unwrap();
+    let file = target.join("plugins/property-filter.wasm");
+    assert!(file.exists(), "run `cargo xtask plugins` first; `cargo xtask test` does");
+    format!("[[plugin]]\nname = 'eu'\nfile = {file:?}\nparams = {{ 'region.equals' = 'eu' }}\n")
+}
+
+#[tokio::test]
+async fn expressions_call_plugins_by_name() {
+    let rig = Rig::start(&with_plugin()).await;
+    for (body, region, amount) in [("0", "eu", "250"), ("1", "us", "300"), ("2", "eu", "50"), ("3", "us", "7")] {
+        rig.send(body, &[("region", region), ("amount", amount)]).await;
+    }
+    // Held until the plugin is open for this group, and no longer.
+    let expression = "amount = 7 OR amount > 100 AND WASM('eu')";
+    let found = rig.pull(0, TYPE_SQL92, expression, PATIENCE / 2).await.unwrap();
+    let filter = found.filter.as_deref().unwrap_or_default().to_owned();
+    assert!(filter.starts_with("eu@"), "{filter}");
+    let mut got = bodies(&found.body);
+    if found.next_offset.0 < 4 {
+        got.extend(bodies(&rig.pull(found.next_offset.0, TYPE_SQL92, expression, PATIENCE / 2).await.unwrap().body));
+    }
+    assert_eq!(got, ["0", "3"]);
+
+    // What does not depend on the plugin goes on without it; what does is held until it is back.
+    let file = rig.folder.path().join("cluster.toml");
+    std::fs::write(&file, "").unwrap();
+    stdout_of(&["reload", "--data", rig.node.data_text()], 0);
+    let held = rig.pull(0, TYPE_SQL92, expression, Duration::ZERO).await.unwrap();
+    assert_eq!((held.status, held.next_offset), (PullStatus::NothingNew, QueueOffset(0)));
+    let passed = rig.pull(2, TYPE_SQL92, expression, Duration::ZERO).await.unwrap();
+    assert_eq!((bodies(&passed.body), passed.next_offset), (vec!["3".to_owned()], QueueOffset(4)));
+    let waits = rig.pull(0, TYPE_SQL92, expression, PATIENCE / 2);
+    let restore = async {
+        std::fs::write(&file, with_plugin()).unwrap();
+        let data = rig.node.data_text().to_owned();
+        tokio::task::spawn_blocking(move || stdout_of(&["reload", "--data", &data], 0)).await.unwrap();
+    };
+    let (found, ()) = tokio::join!(waits, restore);
+    assert_eq!(bodies(&found.unwrap().body).first().map(String::as_str), Some("0"));
 }
