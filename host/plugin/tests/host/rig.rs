@@ -30,16 +30,20 @@ pub(crate) struct Guests {
 
 pub(crate) fn guests() -> &'static Guests {
     static GUESTS: OnceLock<Guests> = OnceLock::new();
-    GUESTS.get_or_init(|| Guests { property_filter: build("../../plugins"), hostile: build("tests/guests/hostile") })
+    GUESTS.get_or_init(|| Guests {
+        property_filter: build("../../plugins", "property-filter"),
+        hostile: build("tests/guests/hostile", "hostile"),
+    })
 }
 
-fn build(project: &str) -> Vec<u8> {
+fn build(project: &str, package: &str) -> Vec<u8> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (project, target) = (here.join(project), here.join("../../target/plugins"));
     let toolchain =
         Toolchain::find(&project).unwrap_or_else(|missing| panic!("these tests run wasm guests, but {missing}"));
     let built = toolchain.build(&project, Some(&target), Output::Kept).unwrap_or_else(|error| panic!("{error}"));
-    fs::read(&built[0].file).unwrap()
+    let built = built.iter().find(|built| built.package == package);
+    fs::read(&built.unwrap_or_else(|| panic!("{package} is not built")).file).unwrap()
 }
 
 /// The same module as far as anyone can tell, with bytes of its own: a custom section more.

@@ -108,6 +108,7 @@ async fn main() -> Result<()> {
     // The topic exists before anybody pulls it.
     let (code, _) = Wire::connect(node.broker).await?.send(TOPIC, b"first").await?;
     ensure!(code == response::SUCCESS, "the first send was answered {code}");
+    placed(node.broker).await?;
 
     let mut quiet = campaign(&node, &shared, &arguments, None).await?;
     let reload = Reload { guest: &guest, plugin: &plugin, others: &others };
@@ -214,6 +215,41 @@ fn swaps(data: &Path) -> Result<Vec<(String, u64)>> {
         Ok((name.to_owned(), plugin["swaps"].as_u64().unwrap_or(0)))
     };
     OTHERS.iter().map(|(name, _)| of(name)).collect()
+}
+
+/// Waits until the balancer places orders: until then the broker gives open messages the queues in turn, as RocketMQ does.
+async fn placed(broker: SocketAddr) -> Result<()> {
+    let mut wire = Wire::connect(broker).await?;
+    let deadline = Instant::now() + IN_SERVICE_WITHIN;
+    let mut probe = Vec::new();
+    properties::push(&mut probe, properties::SHARDING_KEY, "probe");
+    let probe = String::from_utf8(probe)?;
+    let fields = [
+        ("a", "swap"),
+        ("b", TOPIC),
+        ("c", "TBW102"),
+        ("d", "4"),
+        ("e", "-1"),
+        ("f", "0"),
+        ("g", "1700000000000"),
+        ("h", "0"),
+        ("i", probe.as_str()),
+        ("j", "0"),
+        ("k", "false"),
+        ("m", "false"),
+    ];
+    let (mut latest, mut alike) = (None, 0);
+    // Twice around all queues.
+    while alike < 2 * QUEUES {
+        ensure!(Instant::now() < deadline, "the balancer placed nothing within {IN_SERVICE_WITHIN:?}");
+        let (code, frame) = wire.call(request::SEND_MESSAGE_V2, &fields, b"probe").await?;
+        ensure!(code == response::SUCCESS, "a probe was answered {code}");
+        let queue = frame.header()?.ext.number::<u32>("queueId");
+        alike = if queue == latest { alike + 1 } else { 0 };
+        latest = queue;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
 }
 
 struct Outcome {
