@@ -11,9 +11,9 @@ use crate::{
 };
 
 const NAME: &str = "plugin-failing";
-const FAULTS: &str = "gantry_filter_faults_total";
+const FAULTS: &str = "gantry_plugins_faults_total";
 /// 1 while a filter rests after too many faults.
-const RESTING: &str = "gantry_filter_resting";
+const RESTING: &str = "gantry_plugins_resting";
 /// 1 while a version serves.
 const LOADED: &str = "gantry_plugins_loaded";
 /// 1 while the latest file or configuration is not taken.
