@@ -266,12 +266,20 @@ async fn campaign(
     reload: Option<Reload<'_>>,
 ) -> Result<Outcome> {
     shared.stop.store(false, Ordering::Relaxed);
+    // Auditors begin at the beginning of their queues.
+    shared.orders.lock().clear();
     let begun = Instant::now();
     let before = shared.sent.load(Ordering::Relaxed);
     let producers: Vec<_> = (0..PRODUCERS)
         .map(|producer| tokio::spawn(produce(node.broker, shared.clone(), arguments.rate / PRODUCERS, producer)))
         .collect();
-    let auditors: Vec<_> = (0..QUEUES).map(|queue| tokio::spawn(audit(node.broker, shared.clone(), queue))).collect();
+    let auditors: Vec<_> = (0..QUEUES)
+        .map(|queue| {
+            let found = audit(node.broker, shared.clone(), queue);
+            // Said at once: the campaign itself would wait for a version to judge, in vain.
+            tokio::spawn(async { found.await.inspect_err(|error| eprintln!("found: {error:#}")) })
+        })
+        .collect();
     let pause = Duration::from_secs(arguments.seconds);
     match reload {
         None => tokio::time::sleep(pause / 4).await,
