@@ -24,8 +24,10 @@ pub enum Output {
 pub struct Built {
     /// Name of the package.
     pub package: String,
-    /// The `.wasm` file.
+    /// The `.wasm` file; the package's cases, if it has any, lie beside it as `<its name>.cases.json`.
     pub file: PathBuf,
+    /// Folder of the package.
+    pub folder: PathBuf,
 }
 
 /// The project did not become a plugin.
@@ -97,8 +99,23 @@ impl Toolchain {
                 Err(BuildError::Failed { project: project.to_path_buf(), status, words: format!("\n{words}") })
             }
             (true, true) => Err(BuildError::NoModule { project: project.to_path_buf() }),
-            (true, false) => Ok(built),
+            (true, false) => {
+                built.iter().try_for_each(with_cases).map_err(start_error)?;
+                Ok(built)
+            }
         }
+    }
+}
+
+/// Puts the cases of a package, `<its module>.cases.json` or `<its name>.cases.json`, beside the module: there whoever loads it
+/// looks for them.
+fn with_cases(built: &Built) -> std::io::Result<()> {
+    let beside = built.file.with_extension("cases.json");
+    let module = beside.file_name().map(Path::new).unwrap_or(Path::new("cases.json")).to_path_buf();
+    let named = [module, format!("{}.cases.json", built.package).into()];
+    match named.iter().map(|name| built.folder.join(name)).find(|cases| cases.is_file()) {
+        Some(cases) => std::fs::copy(cases, beside).map(drop),
+        None => Ok(()),
     }
 }
 
@@ -113,8 +130,9 @@ fn module(line: &str) -> Option<Built> {
         message["filenames"].as_array()?.iter().filter_map(Value::as_str).find(|file| file.ends_with(".wasm"))?;
     // The target is named with underscores, the package as its author wrote it.
     let manifest = Path::new(message["manifest_path"].as_str()?);
-    let package = manifest.parent().and_then(Path::file_name)?.to_string_lossy().into_owned();
-    Some(Built { package, file: file.into() })
+    let folder = manifest.parent()?;
+    let package = folder.file_name()?.to_string_lossy().into_owned();
+    Some(Built { package, file: file.into(), folder: folder.into() })
 }
 
 #[cfg(test)]
@@ -128,7 +146,8 @@ mod tests {
                 r#"{{"reason":"compiler-artifact","manifest_path":"/p/my-plugin/Cargo.toml","target":{{"kind":["{kind}","rlib"]}},"filenames":["{file}"]}}"#
             )
         };
-        let built = Built { package: "my-plugin".into(), file: "/t/my_plugin.wasm".into() };
+        let built =
+            Built { package: "my-plugin".into(), file: "/t/my_plugin.wasm".into(), folder: "/p/my-plugin".into() };
         assert_eq!(module(&line("cdylib", "/t/my_plugin.wasm")), Some(built));
         assert_eq!(module(&line("proc-macro", "/t/my_plugin.so")), None);
         assert_eq!(module("not json"), None);

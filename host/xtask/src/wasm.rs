@@ -37,7 +37,7 @@ fn build(project: &str) -> Result<Vec<PathBuf>> {
         fs::copy(&built.file, &beside)
             .and_then(|_| fs::rename(&beside, &to))
             .with_context(|| to.display().to_string())?;
-        let cases = project.join(&built.package).join(format!("{}.cases.json", built.package));
+        let cases = built.file.with_extension("cases.json");
         if cases.exists() {
             fs::copy(&cases, to.with_extension("cases.json")).with_context(|| cases.display().to_string())?;
         }

@@ -1,6 +1,6 @@
 //! Plugins of a cluster file, what they are bound to, and the zones of clients.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use gantry_balance::{ANY, Decision, Zones};
 use gantry_base::access::Networks;
@@ -33,10 +33,15 @@ pub(super) fn plugins(document: &mut Document) -> Vec<PluginSpec> {
             on_error: if document.text(&at("on_error")) == "deliver" { OnError::Deliver } else { OnError::Hold },
             sha256: (!sha256.is_empty()).then_some(sha256),
             shadow_differs_max_percent: document.is_given(&shadow).then(|| document.integer(&shadow) as u8),
-            ..PluginSpec::of(world, name, document.path(&at("file")))
+            ..PluginSpec::of(world, name, absolute(document.path(&at("file"))))
         });
     }
     plugins
+}
+
+/// Whoever is told where a plugin's file is, may be in another folder.
+fn absolute(file: PathBuf) -> PathBuf {
+    std::path::absolute(&file).unwrap_or(file)
 }
 
 /// Checks that `path` names a plugin of `world`.

@@ -284,7 +284,6 @@ impl Entry {
         if let Some(bad) = self.wanted.plugin.current() {
             self.state.shun(&bad.code.sha256);
         }
-        self.former.retain(|former| former.sha256 != fit.version.code.sha256);
         self.put_in_service(tools, old, fit, what, detail);
         self.probation = None;
         Ok(label)
@@ -440,13 +439,15 @@ impl Entry {
         let replaced = plugin.swap(Some(Arc::new(version)));
         let before = replaced.as_ref().map_or("nothing", |before| before.label.as_str());
         tracing::info!(plugin = plugin.name(), version = label, replaced = before, compile_ms, "plugin in service");
+        // What serves is nothing to go back to.
+        self.former.retain(|former| former.sha256 != sha256);
+        self.publish_former();
         let other_code = replaced.as_ref().filter(|before| before.code.sha256 != sha256);
         if let Some(before) = other_code {
             self.keep(tools, before.code.clone());
             self.probation = Some(Instant::now() + tools.options.probation);
         }
         if other_code.is_some() || replaced.is_none() {
-            self.former.retain(|former| former.sha256 != sha256);
             self.state.serving = Some(sha256.clone());
             self.note(what, Some(sha256), detail);
         }

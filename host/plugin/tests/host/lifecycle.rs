@@ -102,6 +102,7 @@ fn an_operator_goes_back_and_the_file_is_not_loaded_again_by_itself() {
     rig.put("p.wasm", &third);
     rig.until_serving(&third);
     assert_eq!(rig.host.rollback("p", Some(&sha256(&second)[..8])).unwrap(), format!("p@{}", &sha256(&second)[..12]));
+    assert_eq!(rig.status().kept, [sha256(good()), sha256(&third)], "what serves is nothing to go back to");
     let refusal = rig.host.rollback("p", Some("ffff")).unwrap_err();
     assert!(refusal.contains("no such version is kept"), "{refusal}");
     assert!(rig.host.reload("p").unwrap().contains(&sha256(&third)[..12]), "asked for by name it is loaded");
@@ -231,4 +232,18 @@ fn compiled_code_is_kept_for_the_owner_alone() {
     drop(host);
     let mode = fs::metadata(shelf.join("compiled")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "{mode:o}");
+}
+
+#[test]
+fn what_is_pushed_serves_and_becomes_the_file() {
+    let rig = serving();
+    let second = variant(good(), 2);
+    let label = rig.host.push("p", second.clone(), None).unwrap();
+    assert_eq!(label, format!("p@{}", &sha256(&second)[..12]));
+    assert_eq!(fs::read(rig.file("p.wasm")).unwrap(), second);
+    let refusal = rig.host.push("p", b"no plugin".to_vec(), None).unwrap_err();
+    assert!(refusal.starts_with("this is not WebAssembly"), "{refusal}");
+    assert_eq!(fs::read(rig.file("p.wasm")).unwrap(), second, "what is refused changes nothing");
+    assert_eq!(rig.status().sha256.unwrap(), sha256(&second));
+    assert_eq!(rig.judge(&regions()).0, [Deliver, Skip]);
 }

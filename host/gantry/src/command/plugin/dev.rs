@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use gantry_plugin::cases_file;
 use gantry_plugin_build::{Output, Toolchain};
 use notify::{RecursiveMode, Watcher};
 
@@ -72,7 +73,14 @@ fn step(args: &Args, toolchain: &Toolchain) -> Result<()> {
     };
     let name = args.name.clone().unwrap_or_else(|| built.package.clone());
     let file = file_of(args, &name)?;
-    replace(&built.file, &file).with_context(|| format!("{} cannot be replaced", file.display()))?;
+    let replaced = |built: &Path, file: &Path| {
+        replace(built, file).with_context(|| format!("{} cannot be replaced", file.display()))
+    };
+    let cases = cases_file(&built.file);
+    if cases.is_file() {
+        replaced(&cases, &cases_file(&file))?;
+    }
+    replaced(&built.file, &file)?;
     let answer = client::ask(&args.target, &Request::PluginReload { name }).map_err(|failure| failure.error)?;
     output::line(&format!("in service: {}", answer["serves"].as_str().unwrap_or_default()))?;
     Ok(())

@@ -43,7 +43,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let project = gantry_plugin_build::new_project(&args.parent, &args.name, world)?;
     writeln!(
         io::stdout(),
-        "Made {0}, a {1}. Next:\n  cd {0}\n  cargo test             # natively, without a broker\n  \
+        "Made {0} ({1}). Next:\n  cd {0}\n  cargo test             # natively, without a broker\n  \
          gantry plugin build    # the .wasm file; README.md says how to put it to work",
         project.display(),
         world.name()
