@@ -69,6 +69,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Load two hundred hostile plugins beside honest groups
+    Hostile {
+        /// Passed on, for example --plugins 200 --seconds 10
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Fill the disk of a node under traffic and make space again; mounts a small file system, which takes root
     Full,
     /// Have Prometheus' own tool read a busy node's metrics, and a real Alertmanager take alerts
@@ -119,6 +125,10 @@ fn run(task: Task) -> Result<()> {
             arguments.extend(["--plugins".to_owned(), wasm::plugin_dir()?.display().to_string()]);
             arguments.extend(["--guest".to_owned(), wasm::build_versioned_guest()?.display().to_string()]);
             with_node("swap", &arguments)
+        }
+        Task::Hostile { mut arguments } => {
+            arguments.extend(["--guest".to_owned(), wasm::build_hostile_guest()?.display().to_string()]);
+            with_node("hostile", &arguments)
         }
         Task::Full => with_node("full", &[]),
         Task::Telemetry => with_node("telemetry", &[]),

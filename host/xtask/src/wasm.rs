@@ -17,6 +17,11 @@ pub(crate) fn build_versioned_guest() -> Result<PathBuf> {
     build("host/testkit/guests/versioned")?.pop().context("the guest's project builds nothing")
 }
 
+/// Builds the guest that misbehaves as it is told; its path.
+pub(crate) fn build_hostile_guest() -> Result<PathBuf> {
+    build("host/plugin/tests/guests/hostile")?.pop().context("the guest's project builds nothing")
+}
+
 fn build(project: &str) -> Result<Vec<PathBuf>> {
     let project = workspace().join(project);
     let toolchain = match Toolchain::find(&project) {

@@ -18,8 +18,8 @@ pub(crate) struct Args {
     name: String,
     /// The .wasm file
     file: PathBuf,
-    /// Name servers, `host:port;host:port`
-    #[arg(short, long, value_name = "ADDRESSES", default_value = "127.0.0.1:9876")]
+    /// Name servers, separated by ;
+    #[arg(short, long = "namesrv", value_name = "HOST:PORT", default_value = "127.0.0.1:9876")]
     name_servers: String,
     /// Only brokers of this cluster
     #[arg(long)]

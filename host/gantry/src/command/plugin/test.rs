@@ -32,8 +32,8 @@ pub(crate) struct Args {
     /// The version to compare with
     #[arg(long, value_name = "OLD.wasm")]
     against: Option<PathBuf>,
-    /// Name servers of the cluster whose messages are judged, `host:port;host:port`
-    #[arg(short, long, value_name = "ADDRESSES", default_value = "127.0.0.1:9876")]
+    /// Name servers of the cluster whose messages are judged, separated by ;
+    #[arg(short, long = "namesrv", value_name = "HOST:PORT", default_value = "127.0.0.1:9876")]
     name_servers: String,
     /// Judge messages of this file instead: records as a commit log, a pull or `gantry store dump` has them
     #[arg(long, value_name = "RECORDS", conflicts_with = "name_servers")]
