@@ -437,7 +437,7 @@ pub mod exports {
                     pub queue_id: u32,
                     /// messages that the slowest consumer group has still to consume
                     pub depth: u64,
-                    /// messages delivered and not yet acknowledged by their offset
+                    /// messages stored that nobody can read yet
                     pub in_flight: u32,
                     pub messages_per_second: u32,
                 }
