@@ -10,8 +10,9 @@ pub(crate) const STACK_BYTES: usize = 512 << 10;
 const TABLE_ELEMENTS_MAX: usize = 10_000;
 const TABLES_MAX: usize = 32;
 const MEMORIES_MAX: usize = 8;
-/// A core module made a component is three core instances: itself, a shim and its fix-up.
-const INSTANCES_MAX: usize = 32;
+/// A core module made a component is three core instances: itself, a shim and its fix-up. An interpreter is dozens: Python's
+/// libraries are each one.
+const INSTANCES_MAX: usize = 256;
 
 /// Memory and tables of one store.
 pub(crate) struct Limits {
