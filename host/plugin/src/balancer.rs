@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gantry_balance::Decision;
+use gantry_balance::{Decision, assign};
 
 pub use crate::wit::balancer::{
     exports::gantry::plugin::balancer::{
@@ -203,46 +203,8 @@ fn counted(what: &str, found: usize, expected: usize) -> Result<(), String> {
     if found == expected { Ok(()) } else { Err(format!("it answered for {found} {what}, there are {expected}")) }
 }
 
-/// Every queue exactly once, and one answer for each member.
+/// The rules of `balance`; here they count towards the plugin's breaker.
 fn complete(answer: &[Vec<u32>], question: &Assignment) -> Result<(), String> {
-    counted("members", answer.len(), question.members.len())?;
-    let mut given = vec![false; question.queues.len()];
-    for queue in answer.iter().flatten() {
-        match given.get_mut(*queue as usize) {
-            Some(given) if !*given => *given = true,
-            Some(_) => return Err(format!("it gave queue {queue} twice")),
-            None => return Err(format!("it gave queue {queue}, there are {}", given.len())),
-        }
-    }
-    match given.iter().position(|given| !given) {
-        Some(queue) if !question.members.is_empty() => Err(format!("it gave queue {queue} to nobody")),
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_assignment_gives_every_queue_once() {
-        let question = Assignment {
-            group: "g".into(),
-            topic: "t".into(),
-            queues: (0..3).map(|queue_id| QueuePlace { broker: "b".into(), queue_id, zone: String::new() }).collect(),
-            members: ["a", "b"].map(|id| Member { client_id: id.into(), zone: String::new() }).into(),
-        };
-        let check =
-            |answer: &[&[u32]]| complete(&answer.iter().map(|part| part.to_vec()).collect::<Vec<_>>(), &question);
-        assert_eq!(check(&[&[0, 2], &[1]]), Ok(()));
-        assert_eq!(check(&[&[2, 1, 0], &[]]), Ok(()));
-        for (answer, expected) in [
-            (&[&[0u32, 1, 2] as &[u32]] as &[&[u32]], "it answered for 1 members, there are 2"),
-            (&[&[0, 1], &[1]], "it gave queue 1 twice"),
-            (&[&[0, 1], &[]], "it gave queue 2 to nobody"),
-            (&[&[0, 1, 2], &[3]], "it gave queue 3, there are 3"),
-        ] {
-            assert_eq!(check(answer).unwrap_err(), expected);
-        }
-    }
+    let queues = u32::try_from(question.queues.len()).unwrap_or(u32::MAX);
+    assign::check(answer, queues, question.members.len()).map_err(|fault| fault.0)
 }

@@ -91,9 +91,6 @@ pub(super) fn filters(document: &mut Document) -> Vec<BindingSpec> {
     filters
 }
 
-/// World of plugins that decide about queues.
-const QUEUE_BALANCER: &str = "queue-balancer";
-
 pub(super) fn balancers(document: &mut Document) -> Vec<BalancerSpec> {
     let mut bound = BTreeMap::new();
     let mut balancers = Vec::new();
@@ -102,7 +99,7 @@ pub(super) fn balancers(document: &mut Document) -> Vec<BalancerSpec> {
         let [topic, group, plugin] = ["topic", "group", "plugin"].map(|key| document.text(&at(key)).to_owned());
         check_name(document, &at("topic"), true, name::check_topic);
         check_name(document, &at("group"), true, name::check_group);
-        check_plugin(document, &at("plugin"), QUEUE_BALANCER);
+        check_plugin(document, &at("plugin"), World::QueueBalancer.name());
         let decides = decisions(document, &at("decides"));
         let retarget = document.boolean(&at("retarget"));
         if group != ANY && decides.iter().any(|decision| *decision != Decision::Assign) {

@@ -88,7 +88,7 @@ fn whatever_it_does_wrong_is_one_error_and_it_is_asked_again() {
         ("place", "trap", "it said: panicked at"),
         ("select", "nonsense", "it chose queue 1000 of 4"),
         ("select", "loop", "it used more than 5 ms of processor time"),
-        ("assign", "twice", "it gave queue 0 twice"),
+        ("assign", "twice", "queue 0 is given twice"),
         ("assign", "loop", "it used more than 250 ms of processor time"),
     ] {
         let (_rig, balancer) = balancing(&[("at", at), ("do", how), ("placement", "per-message")]);
